@@ -1,0 +1,239 @@
+"""A narrow client over the official one: five verbs, plain dicts, a time limit and bounded retries on every call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import orjson
+from kubernetes.aio import client as official
+from kubernetes.aio import config as official_config
+
+from appconnectivity.cluster import errors
+from appconnectivity.cluster.kinds import Kind
+from appconnectivity.core.policy import FIELD_MANAGER
+
+# One call may take this long in all; a black-holed server must not hold a namespace for minutes.
+TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
+PAGE_SIZE = 1000
+_ATTEMPTS = 4
+_LONGEST_RETRY_AFTER = 5.0
+_APPLY = "application/apply-patch+yaml"
+_JSON_PATCH = "application/json-patch+json"
+
+Body = Mapping[str, Any]
+RequestObserver = Callable[[str, str, int], None]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How to reach the API server, for whoever opens connections of its own."""
+
+    server: str
+    ca_path: str | None
+    token: str | None
+    certificate_path: str | None
+    private_key_path: str | None
+    insecure: bool
+
+
+async def load_configuration(*, kubeconfig: str | None, context: str | None) -> Any:
+    """From ``kubeconfig`` (a path), else the service account of the pod, else the default kubeconfig.
+
+    Raises errors.Unavailable with what was looked for where there is none.
+    """
+    configuration = official.Configuration()
+    in_cluster = bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
+    try:
+        if kubeconfig or not in_cluster:
+            await official_config.load_kube_config(
+                config_file=kubeconfig, context=context, client_configuration=configuration
+            )
+        else:
+            official_config.load_incluster_config(client_configuration=configuration)
+    except (official_config.ConfigException, OSError) as error:
+        raise errors.Unavailable(
+            f"no way to reach a cluster: {error} (give --kubeconfig, set KUBECONFIG, or run in a pod)"
+        ) from error
+    # Proxies of the environment are for the outside; a kubeconfig's own proxy-url still counts.
+    configuration.client_session_kwargs = {"trust_env": False}
+    return configuration
+
+
+class Client:
+    """The API server. ``observer`` is told of each answer: verb, plural, HTTP status (0: none came)."""
+
+    def __init__(self, configuration: Any, *, observer: RequestObserver = lambda *_: None, in_flight: int = 32) -> None:
+        self._configuration = configuration
+        self._api = official.ApiClient(configuration)
+        self._observer = observer
+        self._slots = asyncio.Semaphore(in_flight)
+
+    async def close(self) -> None:
+        await self._api.close()
+
+    async def connection(self) -> Connection:
+        """The credentials as they are now; a service account's token is read again when it has been rotated."""
+        header = (await self._headers()).get("authorization", "")
+        return Connection(
+            server=self._configuration.host,
+            ca_path=self._configuration.ssl_ca_cert,
+            token=header.split(" ", 1)[1] if header else None,
+            certificate_path=self._configuration.cert_file,
+            private_key_path=self._configuration.key_file,
+            insecure=not self._configuration.verify_ssl,
+        )
+
+    async def list(self, kind: Kind, *, namespace: str = "", label_selector: str = "") -> list[dict[str, Any]]:
+        """All of them, read consistently (resourceVersion unset), or an error: never a part."""
+        items: list[dict[str, Any]] = []
+        query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": label_selector} if label_selector else {})
+        while True:
+            page = await self._request("list", kind, kind.path(namespace=namespace), query=query)
+            items += page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return items
+            query["continue"] = token
+
+    async def get(self, kind: Kind, *, name: str, namespace: str = "") -> dict[str, Any] | None:
+        """The object, or None where the API server says that there is none."""
+        try:
+            return await self._request("get", kind, kind.path(namespace=namespace, name=name))
+        except _NotFound:
+            return None
+
+    async def apply(self, kind: Kind, body: Body, *, force: bool, subresource: str = "") -> dict[str, Any]:
+        """Server-side apply with our field manager. Without ``force`` other managers' fields are a Conflict."""
+        query = {"fieldManager": FIELD_MANAGER} | ({"force": "true"} if force else {})
+        return await self._request(
+            "patch", kind, _path_of(kind, body, subresource), query=query, body=body, content_type=_APPLY
+        )
+
+    async def patch(self, kind: Kind, body: Body, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """A JSON patch (RFC 6902) of the object that ``body`` names."""
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._request(
+            "patch", kind, _path_of(kind, body), query=query, body=operations, content_type=_JSON_PATCH
+        )
+
+    async def create(self, kind: Kind, body: Body) -> dict[str, Any]:
+        namespace = body["metadata"]["namespace"]
+        return await self._request("create", kind, kind.path(namespace=namespace), body=body)
+
+    async def delete(self, kind: Kind, body: Body) -> None:
+        """Deletes exactly the object that was read: another uid or resourceVersion is a Conflict. Gone is fine."""
+        metadata = body["metadata"]
+        preconditions = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+        try:
+            await self._request("delete", kind, _path_of(kind, body), body={"preconditions": preconditions})
+        except _NotFound:
+            return
+
+    async def _request(
+        self,
+        verb: str,
+        kind: Kind,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        for attempt in range(_ATTEMPTS):
+            try:
+                async with self._slots:
+                    return await self._once(verb, kind, path, query=query, body=body, content_type=content_type)
+            except _Retryable as error:
+                if attempt == _ATTEMPTS - 1:
+                    raise errors.Unavailable(f"{verb} {path}: {error}") from error
+                await asyncio.sleep(max(error.retry_after, random.uniform(0, 0.2 * 2**attempt)))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _once(
+        self, verb: str, kind: Kind, path: str, *, query: Mapping[str, str] | None, body: Any, content_type: str
+    ) -> dict[str, Any]:
+        method = {"list": "GET", "get": "GET", "patch": "PATCH", "create": "POST", "delete": "DELETE"}[verb]
+        url = f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        headers = await self._headers() | {"Content-Type": content_type, "Accept": "application/json"}
+        status = 0
+        try:
+            answer = await self._api.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=TIMEOUT
+            )
+            status, text = answer.status, await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _Retryable(f"{type(error).__name__} {error}".strip()) from error
+        finally:
+            self._observer(verb, kind.plural, status)
+        if status >= 400:
+            raise _failure(status, text, what=f"{verb} {path}", retry_after=answer.headers.get("Retry-After"))
+        return _parsed(text)
+
+    async def _headers(self) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        await self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
+        return {name.lower(): value for name, value in headers.items()}
+
+
+class _Retryable(Exception):
+    """Worth another try at once; becomes Unavailable when the tries are used up."""
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class _NotFound(errors.Unavailable):
+    """404. For a list or an apply this means that the kind or the namespace is missing."""
+
+
+def _path_of(kind: Kind, body: Body, subresource: str = "") -> str:
+    metadata = body["metadata"]
+    return kind.path(namespace=metadata["namespace"], name=metadata["name"], subresource=subresource)
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    try:
+        parsed = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise _Retryable(f"the answer is cut off or no JSON: {error}") from error
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _failure(status: int, text: bytes, *, what: str, retry_after: str | None) -> Exception:
+    """The error for an answer; text that is no Status object stays out of messages and logs."""
+    message, causes = _status_object(text)
+    said = f"{what}: {status} {message}".strip()
+    if status == 429 or status >= 500:
+        seconds = float(retry_after) if retry_after and retry_after.isdigit() else 0.0
+        return _Retryable(said, retry_after=min(seconds, _LONGEST_RETRY_AFTER))
+    if "NamespaceTerminating" in causes or (status == 404 and message.startswith("namespaces ")):
+        return errors.NamespaceGone(said)
+    if status == 410:  # an expired continue token: the list begins anew with the next pass
+        return errors.Unavailable(said)
+    kinds: dict[int, type[errors.ClusterError]] = {
+        401: errors.Unavailable,
+        403: errors.Forbidden,
+        404: _NotFound,
+        409: errors.Conflict,
+    }
+    return kinds.get(status, errors.Rejected)(said)
+
+
+def _status_object(text: bytes) -> tuple[str, set[str]]:
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return "", set()
+    if not isinstance(parsed, dict) or parsed.get("kind") != "Status":
+        return "", set()
+    causes = {cause.get("reason", "") for cause in (parsed.get("details") or {}).get("causes") or ()}
+    return str(parsed.get("message", ""))[:1000], causes

@@ -1,0 +1,247 @@
+"""The compiler: intents and facts in, the NetworkPolicies that should stand out, with a result for every flow.
+
+Pure and deterministic: the same input gives the same bytes, whatever its order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from appconnectivity.core import api, consent, describe, isolation, naming
+from appconnectivity.core.facts import Facts, Options
+from appconnectivity.core.findings import Finding, FlowState, Reason
+from appconnectivity.core.intent import Entry, Intent
+from appconnectivity.core.notes import notes
+from appconnectivity.core.policy import Owner, Policy, Role, Rule, allow_spec, owners_of
+from appconnectivity.core.resolve import Resolved, resolve
+
+
+@dataclass(frozen=True)
+class FlowResult:
+    """What became of one flow. ``request`` is what another namespace has to declare, where that is missing."""
+
+    name: str
+    state: FlowState
+    finding: Finding
+    policies: tuple[Policy, ...] = ()
+    kept: frozenset[str] = frozenset()
+    request: str = ""
+
+
+@dataclass(frozen=True)
+class ObjectResult:
+    """What became of one object: its flows, its own policies, and (in Audit) what it would change."""
+
+    intent: Intent
+    flows: tuple[FlowResult, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    kept: frozenset[str] = frozenset()
+    refusal: Finding | None = None
+    would_write: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What should stand in one namespace. ``kept`` names policies that stay as they are; ``next_change`` is the moment
+    at which the same input will give another result (a flow expires, or is about to)."""
+
+    policies: tuple[Policy, ...]
+    kept: frozenset[str]
+    objects: tuple[ObjectResult, ...]
+    next_change: datetime | None = None
+    dns_assumed: bool = False
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """Everything that a compilation of one namespace looks at. ``standing`` are the live policies that are ours."""
+
+    facts: Facts
+    options: Options
+    now: datetime
+    standing: Mapping[str, Mapping[str, Any]]
+
+    def compile(self, intents: Sequence[Intent]) -> Compiled:
+        if self.facts.namespace in self.options.protected_namespaces:
+            return self._protected(intents)
+        results = [self._object(intent) for intent in sorted(intents, key=lambda intent: intent.name)]
+        enforced = [result for result in results if result.intent.header is None or result.intent.is_enforced]
+        shared = isolation.shared_policies([self._want(result) for result in enforced], facts=self.facts)
+        policies = sorted((*shared, *(p for r in enforced for p in r.policies)), key=lambda policy: policy.name)
+        kept = frozenset(name for result in enforced for name in result.kept) - {policy.name for policy in policies}
+        return Compiled(
+            policies=tuple(policies),
+            kept=kept,
+            objects=tuple(self._with_audit(result, enforced=enforced, policies=policies) for result in results),
+            next_change=self._next_change(intents),
+            dns_assumed=isolation.is_dns_assumed(self.facts),
+        )
+
+    def _protected(self, intents: Sequence[Intent]) -> Compiled:
+        refusal = Finding(
+            Reason.NAMESPACE_PROTECTED,
+            f"namespace {self.facts.namespace} is protected by the operator's settings (protected-namespaces)",
+        )
+        return Compiled(
+            policies=(),
+            kept=frozenset(self.standing),
+            objects=tuple(ObjectResult(intent=intent, refusal=refusal) for intent in intents),
+        )
+
+    def _object(self, intent: Intent) -> ObjectResult:
+        if intent.header is None:
+            return self._refused(intent, refusal=intent.refusal)
+        try:
+            flows = tuple(self._flow(entry, intent=intent) for entry in intent.entries)
+            own = isolation.object_policies(
+                intent,
+                facts=self.facts,
+                closed_flows=frozenset(flow.name for flow in flows if not flow.policies and not flow.kept),
+            )
+        except Exception as error:  # one object's poison must not stop the others of the namespace
+            finding = Finding(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}; please report this")
+            return self._refused(replace(intent, header=None), refusal=finding)
+        policies = (*own.policies, *(policy for flow in flows for policy in flow.policies))
+        kept = own.kept.intersection(self.standing).union(*(flow.kept for flow in flows))
+        return ObjectResult(intent=intent, flows=flows, policies=policies, kept=kept)
+
+    def _refused(self, intent: Intent, *, refusal: Finding | None) -> ObjectResult:
+        """Keeps what was written for flows that still say the same, and what isolates; adds nothing."""
+        finding = Finding(Reason.INVALID, "the object as a whole is not understood")
+        flows = tuple(
+            FlowResult(entry.name, FlowState.INVALID, entry.refusal or finding, kept=self._kept(entry, intent=intent))
+            for entry in intent.entries
+        )
+        roles = (Role.DENY.value, Role.DNS.value)
+        isolating = {
+            name
+            for name, body in self.standing.items()
+            if _label(body, naming.OBJECT_LABEL) == intent.name and _label(body, naming.ROLE_LABEL) in roles
+        }
+        kept = frozenset(isolating).union(*(flow.kept for flow in flows))
+        return ObjectResult(intent=intent, flows=flows, kept=kept, refusal=refusal)
+
+    def _flow(self, entry: Entry, *, intent: Intent) -> FlowResult:
+        flow = entry.flow
+        if flow is None:
+            assert entry.refusal is not None  # an entry has the one or the other
+            return self._without_policies(entry, FlowState.INVALID, entry.refusal, intent=intent)
+        if consent.has_expired(flow, now=self.now):
+            return FlowResult(entry.name, FlowState.EXPIRED, describe.expired(flow))
+        resolved = resolve(
+            flow, namespace=intent.namespace, app_label=intent.app_label, facts=self.facts, options=self.options
+        )
+        is_foreign_service = flow.to.service is not None and flow.to.namespace not in (None, intent.namespace)
+        if isinstance(resolved, Finding):
+            if is_foreign_service:
+                return FlowResult(entry.name, FlowState.AWAITING_GRANT, describe.awaiting_service(flow))
+            hopeless = resolved.reason in (Reason.NO_LOCAL_END, Reason.NAMED_PORT_WITHOUT_PODS)
+            state = FlowState.INVALID if hopeless else FlowState.UNRESOLVED
+            return self._without_policies(entry, state, resolved, intent=intent)
+        missing = consent.Judge(self.facts, self.options, self.now).ungranted(flow, resolved)
+        if missing and is_foreign_service:
+            # Until that side agrees, not even whether its Service exists may show.
+            return FlowResult(entry.name, FlowState.AWAITING_GRANT, describe.awaiting_service(flow))
+        return self._resolved(entry, flow, resolved, intent=intent, missing=missing)
+
+    def _resolved(
+        self, entry: Entry, flow: api.Flow, resolved: Resolved, *, intent: Intent, missing: int
+    ) -> FlowResult:
+        policies = self._halves(entry, resolved, intent=intent)
+        if not policies:
+            return FlowResult(entry.name, FlowState.NOT_GOVERNED, describe.not_governed(intent))
+        if missing:
+            request = consent.request(
+                flow,
+                resolved,
+                namespace=intent.namespace,
+                app_label=intent.app_label,
+                default_app_label=self.options.app_label,
+            )
+            finding = describe.awaiting_grant(flow, missing=missing, request=request)
+            return FlowResult(entry.name, FlowState.AWAITING_GRANT, finding, policies, request=request)
+        if flow.expiration_time is not None and flow.expiration_time <= self.now + self.options.expiry_warning:
+            return FlowResult(entry.name, FlowState.EXPIRING, describe.expiring(flow), policies)
+        assert intent.header is not None  # only objects with a header get here
+        said = "; ".join(notes(flow, resolved, facts=self.facts, dns=intent.header.dns))
+        return FlowResult(entry.name, FlowState.ACTIVE, Finding(Reason.ACTIVE, said), policies)
+
+    def _without_policies(self, entry: Entry, state: FlowState, finding: Finding, *, intent: Intent) -> FlowResult:
+        kept = self._kept(entry, intent=intent)
+        said = "its policies stay as they are" if kept else "nothing is opened for it"
+        return FlowResult(entry.name, state, Finding(finding.reason, f"{finding.message}; {said}"), kept=kept)
+
+    def _kept(self, entry: Entry, *, intent: Intent) -> frozenset[str]:
+        """The policies that were written for exactly what the flow says now."""
+        return frozenset(
+            name
+            for name, body in self.standing.items()
+            if _label(body, naming.OBJECT_LABEL) == intent.name
+            and (body["metadata"].get("annotations") or {}).get(naming.FINGERPRINT_ANNOTATION) == entry.fingerprint
+        )
+
+    def _halves(self, entry: Entry, resolved: Resolved, *, intent: Intent) -> tuple[Policy, ...]:
+        """The egress policy at the source and the ingress policy at the destination, as far as they are ours to write."""
+        source, destination = resolved.source, resolved.destination
+        halves = []
+        if source.subject is not None and api.PolicyType.EGRESS in intent.governed:
+            rules = [Rule(peer, ports) for peer, ports in destination.reaches]
+            halves.append((api.PolicyType.EGRESS, source.subject, rules))
+        if destination.subject is not None and api.PolicyType.INGRESS in intent.governed:
+            rules = [Rule(peer, ports) for peer, _ in source.reaches for _, ports in destination.reaches]
+            halves.append((api.PolicyType.INGRESS, destination.subject, rules))
+        return tuple(
+            Policy(
+                namespace=intent.namespace,
+                name=naming.flow_policy(object_name=intent.name, flow_name=entry.name, policy_type=policy_type),
+                role=Role.FLOW,
+                spec=allow_spec(subject=subject, policy_type=policy_type, rules=rules),
+                owners=(Owner(intent.name, intent.uid),),
+                description=describe.half(policy_type, subject, rules, object_name=intent.name, flow_name=entry.name),
+                object_name=intent.name,
+                fingerprint=entry.fingerprint,
+            )
+            for policy_type, subject, rules in halves
+        )
+
+    def _want(self, result: ObjectResult) -> isolation.Want:
+        """What the object asks of the shared policies; one that is not understood asks for what it had."""
+        intent, owner = result.intent, Owner(result.intent.name, result.intent.uid)
+        if intent.header is not None:
+            return isolation.want(intent.header, owner=owner)
+        held = {name: body for name, body in self.standing.items() if owner in owners_of(body)}
+        deny = held.get(naming.DEFAULT_DENY)
+        types = (
+            frozenset(api.PolicyType(value) for value in deny["spec"].get("policyTypes", ())) if deny else frozenset()
+        )
+        return isolation.Want(owner=owner, policy_types=types, dns=naming.ALLOW_DNS in held)
+
+    def _with_audit(
+        self, result: ObjectResult, *, enforced: Sequence[ObjectResult], policies: Sequence[Policy]
+    ) -> ObjectResult:
+        """For an object in Audit: the names of the policies that it would add or change on top of what stands."""
+        header = result.intent.header
+        if header is None or header.mode is not api.Mode.AUDIT:
+            return result
+        wants = [self._want(other) for other in (*enforced, result)]
+        shared = isolation.shared_policies(wants, facts=self.facts)
+        standing = {policy.name: policy.spec for policy in policies}
+        would = (p.name for p in (*shared, *result.policies) if standing.get(p.name) != p.spec)
+        return replace(result, would_write=tuple(sorted(would)))
+
+    def _next_change(self, intents: Sequence[Intent]) -> datetime | None:
+        ends = [
+            entry.flow.expiration_time
+            for intent in intents
+            for entry in intent.entries
+            if entry.flow and entry.flow.expiration_time
+        ]
+        moments = [moment for end in ends for moment in (end - self.options.expiry_warning, end)]
+        return min((moment for moment in moments if moment > self.now), default=None)
+
+
+def _label(body: Mapping[str, Any], key: str) -> str | None:
+    return (body["metadata"].get("labels") or {}).get(key)

@@ -1,0 +1,116 @@
+"""From an AppConnectivity object as the API server holds it to an intent: typed, named, each flow judged for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from appconnectivity.core import api, naming
+from appconnectivity.core.findings import Finding, Reason
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One flow of an object: understood, or refused with a finding. ``fingerprint`` tells its meaning from another's."""
+
+    name: str
+    fingerprint: str
+    flow: api.Flow | None = None
+    refusal: Finding | None = None
+
+
+@dataclass(frozen=True)
+class Intent:
+    """One AppConnectivity object. ``header`` is None where the object as a whole is refused."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    entries: tuple[Entry, ...]
+    app_label: str
+    header: api.Header | None = None
+    refusal: Finding | None = None
+
+    @property
+    def is_enforced(self) -> bool:
+        return self.header is not None and self.header.mode is api.Mode.ENFORCE
+
+    @property
+    def governed(self) -> frozenset[api.PolicyType]:
+        return frozenset(self.header.policy_types) if self.header else frozenset()
+
+
+def parse(body: Mapping[str, Any], *, default_app_label: str) -> Intent:
+    """Understands as much of the object as can be understood; never raises on bad input."""
+    metadata, spec = body["metadata"], body.get("spec") or {}
+    header, refusal = _parse_header({key: value for key, value in spec.items() if key != "flows"})
+    app_label = str(spec.get("appLabel") or default_app_label)
+    raws = spec.get("flows") or []
+    if not isinstance(raws, list) or len(raws) > api.MAX_FLOWS:
+        refusal = refusal or Finding(Reason.INVALID, f"spec.flows must be a list of at most {api.MAX_FLOWS} flows")
+        header, raws = None, raws if isinstance(raws, list) else []
+    return Intent(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata.get("uid", ""),
+        generation=metadata.get("generation", 0),
+        entries=_parse_flows(raws, app_label=app_label),
+        app_label=app_label,
+        header=header,
+        refusal=refusal,
+    )
+
+
+def explain(error: ValidationError, *, at: str) -> Finding:
+    """The first fault of a pydantic error as a sentence with the field's path."""
+    fault = error.errors(include_url=False)[0]
+    path = _path(at, *fault["loc"])
+    unknown = fault["type"] in ("extra_forbidden", "enum", "literal_error")
+    reason = Reason.UNSUPPORTED if unknown else Reason.INVALID
+    if fault["type"] == "extra_forbidden":
+        return Finding(reason, f"{path}: this field is unknown to this version of the operator")
+    return Finding(reason, f"{path}: {fault['msg'].removeprefix('Value error, ')}")
+
+
+def _path(*parts: str | int) -> str:
+    text = ""
+    for part in parts:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _parse_header(raw: Mapping[str, Any]) -> tuple[api.Header | None, Finding | None]:
+    try:
+        return api.Header.model_validate(raw), None
+    except ValidationError as error:
+        return None, explain(error, at="spec")
+
+
+def _parse_flows(raws: list[Any], *, app_label: str) -> tuple[Entry, ...]:
+    flows = [_parse_flow(raw, index=index) for index, raw in enumerate(raws)]
+    names = naming.flow_names([flow if isinstance(flow, api.Flow) else None for flow in flows])
+    entries: dict[str, Entry] = {}
+    for index, (name, flow, raw) in enumerate(zip(names, flows, raws, strict=True)):
+        if name in entries and flow == entries[name].flow:
+            continue  # said twice, means the same
+        if name in entries:
+            name, flow = f"flow-{index + 1}", Finding(Reason.INVALID, f"spec.flows[{index}]: the name {name} is taken")
+        entries[name] = _entry(name=name, flow=flow, fingerprint=naming.fingerprint(raw, app_label=app_label))
+    return tuple(entries[name] for name in sorted(entries))
+
+
+def _entry(*, name: str, flow: api.Flow | Finding, fingerprint: str) -> Entry:
+    if isinstance(flow, Finding):
+        return Entry(name=name, fingerprint=fingerprint, refusal=flow)
+    return Entry(name=name, fingerprint=fingerprint, flow=flow)
+
+
+def _parse_flow(raw: Any, *, index: int) -> api.Flow | Finding:
+    try:
+        return api.Flow.model_validate(raw)
+    except ValidationError as error:
+        return explain(error, at=f"spec.flows[{index}]")

@@ -1,0 +1,122 @@
+"""Desired against observed: what to write, in which order, as a value. No I/O, and nothing of ours is missed or
+anything of others touched.
+
+| the name is desired | a live policy has it | it is ours | it says the same | action          |
+|---------------------|----------------------|------------|------------------|-----------------|
+| yes                 | no                   |            |                  | CREATE          |
+| yes                 | yes                  | no         |                  | CONFLICT        |
+| yes                 | yes                  | yes        | no               | UPDATE (or HOLD)|
+| yes                 | yes                  | yes        | yes              | KEEP            |
+| no                  | yes                  | yes        |                  | DELETE          |
+| no, but kept        | yes                  | yes        |                  | KEEP            |
+| no                  | yes                  | no         |                  | (left out)      |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from appconnectivity.core import naming
+from appconnectivity.core.compile import Compiled
+from appconnectivity.core.policy import Policy, Role, is_ours, matches
+
+
+class Action(StrEnum):
+    """What is to be done about one name; KEEP, CONFLICT and HOLD write nothing."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    KEEP = "keep"
+    DELETE = "delete"
+    CONFLICT = "conflict"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One name's action, with the policy that should stand and the one that does, as far as there are any."""
+
+    action: Action
+    name: str
+    policy: Policy | None = None
+    observed: Mapping[str, Any] | None = None
+
+    @property
+    def is_deny(self) -> bool:
+        if self.policy is not None:
+            return self.policy.role is Role.DENY
+        labels = self.observed["metadata"].get("labels") or {} if self.observed else {}
+        return labels.get(naming.ROLE_LABEL) == Role.DENY.value or self.name == naming.DEFAULT_DENY
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in four batches: a batch begins when the one before it is done. What opens comes first, what closes
+    last; on the way out what closes goes first."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def allows(self) -> tuple[Step, ...]:
+        """Allows to write. DNS comes first: without it nothing else that is allowed works."""
+        found = (step for step in self._writes() if not step.is_deny)
+        return tuple(
+            sorted(found, key=lambda step: (step.policy is None or step.policy.role is not Role.DNS, step.name))
+        )
+
+    @property
+    def denies(self) -> tuple[Step, ...]:
+        return tuple(step for step in self._writes() if step.is_deny)
+
+    @property
+    def deny_deletions(self) -> tuple[Step, ...]:
+        return tuple(step for step in self._of(Action.DELETE) if step.is_deny)
+
+    @property
+    def allow_deletions(self) -> tuple[Step, ...]:
+        return tuple(step for step in self._of(Action.DELETE) if not step.is_deny)
+
+    @property
+    def conflicts(self) -> frozenset[str]:
+        return frozenset(step.name for step in self._of(Action.CONFLICT))
+
+    @property
+    def held(self) -> frozenset[str]:
+        return frozenset(step.name for step in self._of(Action.HOLD))
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(step.action in (Action.CREATE, Action.UPDATE, Action.DELETE) for step in self.steps)
+
+    def _writes(self) -> list[Step]:
+        return [*self._of(Action.CREATE), *self._of(Action.UPDATE)]
+
+    def _of(self, action: Action) -> list[Step]:
+        return [step for step in self.steps if step.action is action]
+
+
+def plan(compiled: Compiled, observed: Iterable[Mapping[str, Any]], *, hold: Collection[str] = ()) -> Plan:
+    """What brings ``observed`` (a complete, consistent LIST of one namespace) to what was compiled.
+
+    ``hold`` names policies whose repair has to wait, because somebody keeps changing them.
+    """
+    live = {body["metadata"]["name"]: body for body in observed}
+    desired = {policy.name: policy for policy in compiled.policies}
+    steps = [_wanted(policy, live.get(name), hold=hold) for name, policy in desired.items()]
+    for name, body in live.items():
+        if name not in desired and is_ours(body):
+            steps.append(Step(Action.KEEP if name in compiled.kept else Action.DELETE, name, observed=body))
+    return Plan(steps=tuple(sorted(steps, key=lambda step: step.name)))
+
+
+def _wanted(policy: Policy, body: Mapping[str, Any] | None, *, hold: Collection[str]) -> Step:
+    if body is None:
+        return Step(Action.HOLD if policy.name in hold else Action.CREATE, policy.name, policy)
+    if not is_ours(body):
+        return Step(Action.CONFLICT, policy.name, policy, body)
+    if matches(policy, body):
+        return Step(Action.KEEP, policy.name, policy, body)
+    return Step(Action.HOLD if policy.name in hold else Action.UPDATE, policy.name, policy, body)

@@ -1,0 +1,39 @@
+"""What the intents of a namespace refer to elsewhere: what has to be looked up, and whose change concerns them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appconnectivity.core import api
+from appconnectivity.core.intent import Intent
+from appconnectivity.core.selectors import Selector
+
+
+@dataclass(frozen=True)
+class References:
+    """``namespaces`` by name and by label (``selectors``), Services by (namespace, name), and what is cluster-wide."""
+
+    namespaces: frozenset[str] = frozenset()
+    selectors: frozenset[Selector] = frozenset()
+    services: frozenset[tuple[str, str]] = frozenset()
+    api_server: bool = False
+    dns: bool = False
+
+
+def references(intents: Sequence[Intent]) -> References:
+    """Everything that the flows of these intents, all of one namespace, name and that has to be looked up."""
+    pairs = [(intent, end) for intent in intents for end in _ends(intent)]
+    return References(
+        namespaces=frozenset(e.namespace for i, e in pairs if e.namespace not in (None, i.namespace) and e.namespace),
+        selectors=frozenset(
+            Selector.of_api(e.namespace_selector) for _, e in pairs if e.namespace_selector is not None
+        ),
+        services=frozenset((e.namespace or i.namespace, e.service) for i, e in pairs if e.service is not None),
+        api_server=any(end.entity is api.Entity.KUBE_API_SERVER for _, end in pairs),
+        dns=any(intent.header is not None and intent.header.dns is api.Dns.CLUSTER for intent in intents),
+    )
+
+
+def _ends(intent: Intent) -> list[api.End]:
+    return [end for entry in intent.entries if entry.flow for end in (entry.flow.from_, entry.flow.to)]

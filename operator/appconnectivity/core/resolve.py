@@ -1,0 +1,154 @@
+"""Ends of flows, resolved: which pods of the own namespace one selects, and what it is as the other side's peer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appconnectivity.core import api, services
+from appconnectivity.core.facts import Facts, Options
+from appconnectivity.core.findings import Finding, Reason
+from appconnectivity.core.policy import Addresses, Everyone, Peer, Pods
+from appconnectivity.core.ports import ALL_PORTS, Ports, parse_ports
+from appconnectivity.core.selectors import EVERYTHING, Selector, namespace_named
+
+# What is not the internet: private (RFC 1918), shared (RFC 6598), loopback, link-local with the cloud's metadata server
+# (RFC 3927), unique-local and link-local IPv6 (RFC 4193, 4291), and IPv4 behind NAT64 (RFC 6052, 8215).
+PRIVATE_V4 = ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
+PRIVATE_V6 = ("64:ff9b:1::/48", "64:ff9b::/96", "fc00::/7", "fe80::/10")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One end of a flow. ``subject`` selects pods of the object's own namespace; None where the end is elsewhere.
+
+    ``reaches`` says, for the receiving end, which peers on which of their ports; for the opening end the ports are
+    those of the other end and ``ALL_PORTS`` stands in their place.
+    """
+
+    reaches: tuple[tuple[Peer, Ports], ...]
+    subject: Selector | None = None
+    pods: Pods | None = None
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A flow between two sides, with notes for the person who wrote it."""
+
+    source: Side
+    destination: Side
+    notes: tuple[str, ...] = ()
+
+
+def resolve(flow: api.Flow, *, namespace: str, app_label: str, facts: Facts, options: Options) -> Resolved | Finding:
+    """Looks up what the flow names. A Finding where something is missing or can't mean anything."""
+    wanted = parse_ports(flow.ports) if flow.ports else None
+    end = _Ends(namespace=namespace, app_label=app_label, facts=facts, options=options)
+    source = end.side(flow.from_, ports=ALL_PORTS)
+    destination = end.side(flow.to, ports=wanted)
+    for side in (source, destination):
+        if isinstance(side, Finding):
+            return side
+    assert isinstance(source, Side) and isinstance(destination, Side)  # the loop above has returned otherwise
+    if source.subject is None and destination.subject is None:
+        return Finding(
+            Reason.NO_LOCAL_END,
+            f"neither end is in namespace {namespace}; an object can only open doors of its own namespace",
+        )
+    if flow.to.ip_blocks is not None or flow.to.entity in (api.Entity.INTERNET, api.Entity.ANY):
+        if wanted is not None and wanted.has_names:
+            return Finding(
+                Reason.NAMED_PORT_WITHOUT_PODS, f"{wanted}: a port name is a container's; say numbers for addresses"
+            )
+    return Resolved(source=source, destination=destination)
+
+
+def local_selector(end: api.End, *, namespace: str, app_label: str, facts: Facts) -> Selector | None:
+    """The own pods that an end names; None where they are elsewhere or a Service that is not found."""
+    if not end.is_pods or end.namespace_selector is not None or end.namespace not in (None, namespace):
+        return None
+    if end.service is not None:
+        found = facts.services.get((namespace, end.service))
+        return found.selector if found else None
+    return pod_selector(end, app_label=app_label)
+
+
+def pod_selector(end: api.End, *, app_label: str) -> Selector:
+    """The labels that an end of pods asks for; every pod where it names only a namespace."""
+    if end.app is not None:
+        return Selector.of_labels({app_label: end.app})
+    return Selector.of_api(end.pod_selector) if end.pod_selector is not None else EVERYTHING
+
+
+def namespace_selector(end: api.End, *, namespace: str) -> Selector:
+    """Where an end of pods is, as a selector of namespaces."""
+    if end.namespace_selector is not None:
+        return Selector.of_api(end.namespace_selector)
+    return namespace_named(end.namespace or namespace)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    namespace: str
+    app_label: str
+    facts: Facts
+    options: Options
+
+    def side(self, end: api.End, *, ports: Ports | None) -> Side | Finding:
+        if end.service is not None:
+            return self._service(end.service, namespace=end.namespace or self.namespace, wanted=ports)
+        if end.entity is api.Entity.KUBE_API_SERVER:
+            return self._api_server(wanted=ports)
+        ports = ports or Ports()  # the API demands ports for all other ends
+        if end.entity is not None:
+            return Side(reaches=tuple((peer, ports) for peer in self._entity(end.entity)))
+        if end.ip_blocks is not None:
+            blocks = {Addresses(_text(b.cidr), tuple(sorted(map(_text, set(b.except_))))) for b in end.ip_blocks}
+            return Side(reaches=tuple((block, ports) for block in blocks))
+        return self._pods(end, ports=ports)
+
+    def _pods(self, end: api.End, *, ports: Ports) -> Side:
+        selector = pod_selector(end, app_label=self.app_label)
+        if end.namespace_selector is None and end.namespace in (None, self.namespace):
+            return self._local(selector, ports=ports)
+        bare = end.app is None and end.pod_selector is None
+        pods = Pods(pods=None if bare else selector, namespaces=namespace_selector(end, namespace=self.namespace))
+        return Side(reaches=((pods, ports),), pods=pods)
+
+    def _local(self, selector: Selector, *, ports: Ports) -> Side:
+        pods = Pods(pods=selector)
+        return Side(reaches=((pods, ports),), subject=selector, pods=pods)
+
+    def _service(self, name: str, *, namespace: str, wanted: Ports | None) -> Side | Finding:
+        service = self.facts.services.get((namespace, name))
+        if service is None:
+            where = "" if namespace == self.namespace else f" of namespace {namespace}"
+            return Finding(Reason.SERVICE_NOT_FOUND, f"Service {name}{where} is not there (yet)")
+        found = services.backends(service, wanted=wanted)
+        if isinstance(found, Finding):
+            return found
+        if found[0].selector is None:
+            return Side(reaches=tuple((peer, b.ports) for b in found for peer in b.addresses))
+        if namespace == self.namespace:
+            return self._local(found[0].selector, ports=found[0].ports)
+        pods = Pods(pods=found[0].selector, namespaces=namespace_named(namespace))
+        return Side(reaches=((pods, found[0].ports),), pods=pods)
+
+    def _api_server(self, *, wanted: Ports | None) -> Side | Finding:
+        found = services.address_backends(self.facts.api_server, wanted=wanted)
+        if not found:
+            return Finding(Reason.API_SERVER_NOT_FOUND, "Service default/kubernetes has no endpoints with addresses")
+        return Side(reaches=tuple((peer, b.ports) for b in found for peer in b.addresses))
+
+    def _entity(self, entity: api.Entity) -> tuple[Peer, ...]:
+        if entity is api.Entity.ANY:
+            return (Everyone(),)
+        if entity is api.Entity.CLUSTER:
+            return (Pods(pods=None, namespaces=EVERYTHING),)
+        own = [api.parse_cidr(text) for text in self.options.private_cidrs]
+        v4 = {*PRIVATE_V4, *(str(network) for network in own if network.version == 4)}
+        v6 = {*PRIVATE_V6, *(str(network) for network in own if network.version == 6)}
+        return (Addresses("0.0.0.0/0", tuple(sorted(v4))), Addresses("::/0", tuple(sorted(v6))))
+
+
+def _text(cidr: str) -> str:
+    return str(api.parse_cidr(cidr))

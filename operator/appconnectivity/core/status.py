@@ -1,0 +1,190 @@
+"""The status of an object: conditions, a row per flow, counts. Built from results, and only from results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from appconnectivity.core import api
+from appconnectivity.core.compile import FlowResult, ObjectResult
+from appconnectivity.core.findings import Finding, FlowState, Reason
+
+MAX_ROWS = 64
+MAX_ROW_MESSAGE = 256
+MAX_MESSAGE = 4096
+
+_OPEN_STATES = (FlowState.ACTIVE, FlowState.EXPIRING)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of writing a namespace's plan, by policy name."""
+
+    conflicts: frozenset[str] = frozenset()
+    failures: Mapping[str, Finding] = field(default_factory=dict)
+    contended: Mapping[str, str] = field(default_factory=dict)
+
+
+def build(
+    result: ObjectResult,
+    outcome: Outcome,
+    *,
+    shared: Iterable[str],
+    dns_assumed: bool,
+    previous: Mapping[str, Any],
+    now: str,
+) -> dict[str, Any]:
+    """The whole status. ``shared`` names the shared policies that the object wants; ``now`` is RFC 3339.
+
+    A condition's lastTransitionTime is kept from ``previous`` unless its status changes.
+    """
+    shared = tuple(shared)
+    flows = tuple(_with_conflict(flow, outcome) for flow in result.flows)
+    names = [policy.name for policy in result.policies] + [*shared, *result.kept]
+    conditions = _conditions(result, flows, outcome, names=names, dns_assumed=dns_assumed)
+    is_audit = _is_audit(result)
+    status: dict[str, Any] = {
+        "conditions": [
+            _condition(kind, status, finding, generation=result.intent.generation, previous=previous, now=now)
+            for kind, status, finding in conditions
+        ],
+        "observedGeneration": result.intent.generation,
+        "flows": [_row(flow) for flow in flows[:MAX_ROWS]],
+        "flowsActive": f"{sum(flow.state in _OPEN_STATES for flow in flows)}/{len(flows)}",
+        "policyCount": 0 if is_audit else len(set(names) - outcome.conflicts - outcome.failures.keys()),
+    }
+    if is_audit:
+        status |= {"wouldWriteCount": len(result.would_write), "wouldWrite": [*result.would_write[:MAX_ROWS]]}
+    return status
+
+
+def condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """The condition of that type, or an empty mapping."""
+    found = (entry for entry in status.get("conditions") or () if entry.get("type") == kind)
+    return next(found, {})
+
+
+def _conditions(
+    result: ObjectResult,
+    flows: tuple[FlowResult, ...],
+    outcome: Outcome,
+    *,
+    names: list[str],
+    dns_assumed: bool,
+) -> list[tuple[str, str, Finding]]:
+    accepted = _accepted(result, flows)
+    resolved = _resolved(flows, dns_assumed=dns_assumed and _asks_for_dns(result))
+    programmed = _programmed(result, outcome, names=names)
+    connected = _connected(flows)
+    first_fault = next((f for status, f in (accepted, resolved, programmed) if status == "False"), None)
+    if _is_audit(result) and accepted[0] == resolved[0] == "True":
+        ready = ("True", programmed[1])
+    else:
+        ready = ("False", first_fault) if first_fault else ("True", Finding(Reason.READY, programmed[1].message))
+    found = (("Ready", ready), ("Accepted", accepted), ("ResolvedRefs", resolved), ("Programmed", programmed))
+    return [(kind, status, finding) for kind, (status, finding) in (*found, ("Connected", connected))]
+
+
+def _accepted(result: ObjectResult, flows: tuple[FlowResult, ...]) -> tuple[str, Finding]:
+    if result.refusal is not None:
+        return "False", result.refusal
+    invalid = [flow for flow in flows if flow.state is FlowState.INVALID]
+    if not invalid:
+        return "True", Finding(Reason.ACCEPTED, "the spec is understood")
+    unsupported = any(flow.finding.reason is Reason.UNSUPPORTED for flow in invalid)
+    return "False", Finding(Reason.UNSUPPORTED if unsupported else Reason.INVALID_FLOW, _list(invalid))
+
+
+def _resolved(flows: tuple[FlowResult, ...], *, dns_assumed: bool) -> tuple[str, Finding]:
+    unresolved = [flow for flow in flows if flow.state is FlowState.UNRESOLVED]
+    if unresolved:
+        return "False", Finding(unresolved[0].finding.reason, _list(unresolved))
+    if dns_assumed:
+        return "True", Finding(
+            Reason.DNS_ASSUMED,
+            "no DNS Service (kube-system/kube-dns, openshift-dns/dns-default) was found;"
+            " pods k8s-app=kube-dns in kube-system are allowed on port 53",
+        )
+    return "True", Finding(Reason.RESOLVED, "everything that the flows name was found")
+
+
+def _programmed(result: ObjectResult, outcome: Outcome, *, names: list[str]) -> tuple[str, Finding]:
+    if result.refusal is not None:
+        return "False", Finding(result.refusal.reason, "nothing new is written; see Accepted")
+    if _is_audit(result):
+        return "False", Finding(
+            Reason.AUDIT, f"mode is Audit: nothing is written; {len(result.would_write)} policies would be"
+        )
+    mine = sorted(set(names))
+    conflicts = [name for name in mine if name in outcome.conflicts]
+    if conflicts:
+        return "False", Finding(
+            Reason.NAME_CONFLICT,
+            f"NetworkPolicy {', '.join(conflicts)} is not ours and is left alone; rename or delete it",
+        )
+    for name in mine:
+        if name in outcome.failures:
+            return "False", outcome.failures[name]
+    contended = {name: outcome.contended[name] for name in mine if name in outcome.contended}
+    if contended:
+        who = ", ".join(sorted({manager or "unknown" for manager in contended.values()}))
+        return "False", Finding(
+            Reason.CONTENDED,
+            f"{who} keeps changing NetworkPolicy {', '.join(contended)}; stop it, repairs are spaced out",
+        )
+    return "True", Finding(Reason.PROGRAMMED, f"{len(mine)} policies stand")
+
+
+def _connected(flows: tuple[FlowResult, ...]) -> tuple[str, Finding]:
+    waiting = [flow for flow in flows if flow.state is FlowState.AWAITING_GRANT]
+    if waiting:
+        return "False", Finding(Reason.AWAITING_GRANT, _list(waiting))
+    return "True", Finding(Reason.CONNECTED, "no flow waits for another namespace")
+
+
+def _list(flows: Iterable[FlowResult]) -> str:
+    return "; ".join(f"flow {flow.name}: {flow.finding.message}" for flow in flows)
+
+
+def _row(flow: FlowResult) -> dict[str, Any]:
+    row = {"name": flow.name, "state": flow.state.value, "reason": flow.finding.reason.value}
+    message = flow.finding.message
+    return row | {"message": _cut(message, MAX_ROW_MESSAGE)} if message else row
+
+
+def _with_conflict(flow: FlowResult, outcome: Outcome) -> FlowResult:
+    taken = sorted(policy.name for policy in flow.policies if policy.name in outcome.conflicts)
+    if not taken:
+        return flow
+    finding = Finding(Reason.NAME_CONFLICT, f"NetworkPolicy {', '.join(taken)} is not ours and is left alone")
+    return FlowResult(flow.name, FlowState.CONFLICT, finding, flow.policies, flow.kept)
+
+
+def _condition(
+    kind: str, status: str, finding: Finding, *, generation: int, previous: Mapping[str, Any], now: str
+) -> dict[str, Any]:
+    before = condition(previous, kind)
+    unchanged = before.get("status") == status
+    return {
+        "type": kind,
+        "status": status,
+        "reason": finding.reason.value,
+        "message": _cut(finding.message, MAX_MESSAGE),
+        "observedGeneration": generation,
+        "lastTransitionTime": before["lastTransitionTime"] if unchanged else now,
+    }
+
+
+def _is_audit(result: ObjectResult) -> bool:
+    header = result.intent.header
+    return result.refusal is None and header is not None and header.mode is api.Mode.AUDIT
+
+
+def _asks_for_dns(result: ObjectResult) -> bool:
+    header = result.intent.header
+    return header is not None and header.dns is api.Dns.CLUSTER and api.PolicyType.EGRESS in header.policy_types
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
