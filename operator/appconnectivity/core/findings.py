@@ -62,7 +62,6 @@ class Reason(StrEnum):
     ACTIVE = "Active", "The flow's policies stand."
 
     DRIFT_REPAIRED = "DriftRepaired", "A policy of ours was changed or deleted by somebody else and was put back."
-    POLICIES_CHANGED = "PoliciesChanged", "The set of policies of this object has changed."
 
 
 class FlowState(StrEnum):

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from appconnectivity.core import api
-from appconnectivity.core.compile import FlowResult, ObjectResult
+from appconnectivity.core.compile import Compiled, FlowResult, ObjectResult
 from appconnectivity.core.findings import Finding, FlowState, Reason
+from appconnectivity.core.policy import Owner
 
 MAX_ROWS = 64
 MAX_ROW_MESSAGE = 256
@@ -27,32 +28,26 @@ class Outcome:
 
 
 def build(
-    result: ObjectResult,
-    outcome: Outcome,
-    *,
-    shared: Iterable[str],
-    dns_assumed: bool,
-    previous: Mapping[str, Any],
-    now: str,
+    result: ObjectResult, outcome: Outcome, *, compiled: Compiled, previous: Mapping[str, Any], now: str
 ) -> dict[str, Any]:
-    """The whole status. ``shared`` names the shared policies that the object wants; ``now`` is RFC 3339.
+    """The whole status of one of the compiled objects; ``now`` is RFC 3339.
 
     A condition's lastTransitionTime is kept from ``previous`` unless its status changes.
     """
-    shared = tuple(shared)
     flows = tuple(_with_conflict(flow, outcome) for flow in result.flows)
-    names = [policy.name for policy in result.policies] + [*shared, *result.kept]
-    conditions = _conditions(result, flows, outcome, names=names, dns_assumed=dns_assumed)
+    names = _names(result, compiled)
     is_audit = _is_audit(result)
     status: dict[str, Any] = {
         "conditions": [
-            _condition(kind, status, finding, generation=result.intent.generation, previous=previous, now=now)
-            for kind, status, finding in conditions
+            _condition(kind, value, finding, generation=result.intent.generation, previous=previous, now=now)
+            for kind, value, finding in _conditions(
+                result, flows, outcome, names=names, dns_assumed=compiled.dns_assumed and _asks_for_dns(result)
+            )
         ],
         "observedGeneration": result.intent.generation,
         "flows": [_row(flow) for flow in flows[:MAX_ROWS]],
         "flowsActive": f"{sum(flow.state in _OPEN_STATES for flow in flows)}/{len(flows)}",
-        "policyCount": 0 if is_audit else len(set(names) - outcome.conflicts - outcome.failures.keys()),
+        "policyCount": len(names - outcome.conflicts - outcome.failures.keys()),
     }
     if is_audit:
         status |= {"wouldWriteCount": len(result.would_write), "wouldWrite": [*result.would_write[:MAX_ROWS]]}
@@ -70,11 +65,11 @@ def _conditions(
     flows: tuple[FlowResult, ...],
     outcome: Outcome,
     *,
-    names: list[str],
+    names: frozenset[str],
     dns_assumed: bool,
 ) -> list[tuple[str, str, Finding]]:
     accepted = _accepted(result, flows)
-    resolved = _resolved(flows, dns_assumed=dns_assumed and _asks_for_dns(result))
+    resolved = _resolved(flows, dns_assumed=dns_assumed)
     programmed = _programmed(result, outcome, names=names)
     connected = _connected(flows)
     first_fault = next((f for status, f in (accepted, resolved, programmed) if status == "False"), None)
@@ -84,6 +79,12 @@ def _conditions(
         ready = ("False", first_fault) if first_fault else ("True", Finding(Reason.READY, programmed[1].message))
     found = (("Ready", ready), ("Accepted", accepted), ("ResolvedRefs", resolved), ("Programmed", programmed))
     return [(kind, status, finding) for kind, (status, finding) in (*found, ("Connected", connected))]
+
+
+def _names(result: ObjectResult, compiled: Compiled) -> frozenset[str]:
+    """The policies that stand for this object, shared ones included."""
+    owner = Owner(result.intent.name, result.intent.uid)
+    return frozenset(policy.name for policy in compiled.policies if owner in policy.owners) | result.kept
 
 
 def _accepted(result: ObjectResult, flows: tuple[FlowResult, ...]) -> tuple[str, Finding]:
@@ -109,14 +110,14 @@ def _resolved(flows: tuple[FlowResult, ...], *, dns_assumed: bool) -> tuple[str,
     return "True", Finding(Reason.RESOLVED, "everything that the flows name was found")
 
 
-def _programmed(result: ObjectResult, outcome: Outcome, *, names: list[str]) -> tuple[str, Finding]:
+def _programmed(result: ObjectResult, outcome: Outcome, *, names: frozenset[str]) -> tuple[str, Finding]:
     if result.refusal is not None:
         return "False", Finding(result.refusal.reason, "nothing new is written; see Accepted")
     if _is_audit(result):
         return "False", Finding(
             Reason.AUDIT, f"mode is Audit: nothing is written; {len(result.would_write)} policies would be"
         )
-    mine = sorted(set(names))
+    mine = sorted(names)
     conflicts = [name for name in mine if name in outcome.conflicts]
     if conflicts:
         return "False", Finding(

@@ -1,0 +1,204 @@
+"""``appconnectivity render``: the operator's compiler without a cluster.
+
+Services, EndpointSlices and Namespaces that stand in the same files are used as the cluster would be. What has to be
+looked up and is not in the files is named on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import yaml
+from pydantic import ValidationError
+
+from appconnectivity.cli.files import BadInput, Document, read
+from appconnectivity.cluster import decode
+from appconnectivity.core import api
+from appconnectivity.core.compile import Compiled, Compiler
+from appconnectivity.core.facts import Endpoints, Facts, Options, Peer, Service
+from appconnectivity.core.findings import FlowState
+from appconnectivity.core.intent import Intent, explain, parse
+from appconnectivity.core.references import references
+
+_NAME_LIMIT = 63
+
+
+def arguments(program: str, words: Sequence[str]) -> argparse.Namespace:
+    """The parsed options; exits with 2 on wrong usage, as argparse does."""
+    parser = argparse.ArgumentParser(
+        prog=program, description="Prints the NetworkPolicies of AppConnectivity files; needs no cluster."
+    )
+    parser.add_argument(
+        "-f", "--filename", required=True, action="append", help="file, directory, or - for stdin; may be repeated"
+    )
+    parser.add_argument("-o", "--output", choices=["yaml", "json"], default="yaml", help="form of the output")
+    parser.add_argument("-n", "--namespace", default="default", help="namespace of objects that name none")
+    parser.add_argument("--app-label", default="app", help="label key that `app: x` stands for")
+    return parser.parse_args(words)
+
+
+def render(options: argparse.Namespace, *, output: TextIO | None = None, errors: TextIO | None = None) -> int:
+    """Prints the policies of all files; returns 0, or 1 for bad input."""
+    output, errors = output or sys.stdout, errors or sys.stderr
+    try:
+        documents = [document for path in options.filename for document in read(path)]
+        objects = _objects(documents, namespace=options.namespace)
+    except BadInput as error:
+        print(error, file=errors)
+        return 1
+    rendering = Rendering(documents=tuple(documents), namespace=options.namespace, app_label=options.app_label)
+    compiled = [rendering.compile(objects, namespace=name) for name in sorted({_namespace(o, options) for o in objects})]
+    policies = [policy.to_dict() for entry in compiled for policy in entry.policies]
+    output.write(_as_json(policies) if options.output == "json" else _as_yaml(policies))
+    for line in (line for entry in compiled for line in _remarks(entry)):
+        print(line, file=errors)
+    return 1 if any(_is_refused(entry) for entry in compiled) else 0
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """The files as facts."""
+
+    documents: tuple[Document, ...]
+    namespace: str
+    app_label: str
+
+    def compile(self, objects: Iterable[dict[str, Any]], *, namespace: str) -> Compiled:
+        intents = [parse(body, default_app_label=self.app_label) for body in objects]
+        own = [intent for intent in intents if intent.namespace == namespace]
+        compiler = Compiler(
+            facts=self._facts(namespace, intents=intents),
+            options=Options(app_label=self.app_label),
+            now=datetime.now(UTC),
+            standing={},
+        )
+        return compiler.compile(own)
+
+    def _facts(self, namespace: str, *, intents: Sequence[Intent]) -> Facts:
+        services = self._services()
+        own = [intent for intent in intents if intent.namespace == namespace]
+        wanted = references(own)
+        places = self._places(intents)
+        return Facts(
+            namespace=namespace,
+            labels=places.get(namespace, {}),
+            services=services,
+            dns_services=tuple(services[key] for key in _DNS if key in services),
+            api_server=self._slices("default", "kubernetes"),
+            peers={
+                name: Peer(labels=labels, intents=tuple(i for i in intents if i.namespace == name))
+                for name, labels in places.items()
+                if name in wanted.namespaces or any(s.matches(labels) for s in wanted.selectors)
+            },
+        )
+
+    def _places(self, intents: Sequence[Intent]) -> dict[str, dict[str, str]]:
+        """Namespaces of the files, and those of objects, which have at least their name's label."""
+        found = {intent.namespace: {api.NAMESPACE_NAME_LABEL: intent.namespace} for intent in intents}
+        for body in self._of_kind("Namespace"):
+            name = body["metadata"]["name"]
+            found[name] = (body["metadata"].get("labels") or {}) | {api.NAMESPACE_NAME_LABEL: name}
+        return found
+
+    def _services(self) -> dict[tuple[str, str], Service]:
+        found = [
+            decode.service(body, endpoint_slices=self._slice_bodies(body["metadata"]["namespace"], _name(body)))
+            for body in self._of_kind("Service")
+        ]
+        return {(service.namespace, service.name): service for service in found}
+
+    def _slices(self, namespace: str, service: str) -> tuple[Endpoints, ...]:
+        return tuple(decode.endpoints(body) for body in self._slice_bodies(namespace, service))
+
+    def _slice_bodies(self, namespace: str, service: str) -> list[dict[str, Any]]:
+        return [
+            body
+            for body in self._of_kind("EndpointSlice")
+            if body["metadata"]["namespace"] == namespace
+            and (body["metadata"].get("labels") or {}).get(decode.SERVICE_NAME_LABEL) == service
+        ]
+
+    def _of_kind(self, kind: str) -> list[dict[str, Any]]:
+        bodies = [document.content for document in self.documents if document.marked.get("kind") == kind]
+        return [_placed(body, namespace=self.namespace) for body in bodies]
+
+
+_DNS = (("kube-system", "kube-dns"), ("openshift-dns", "dns-default"))
+
+
+def _objects(documents: Iterable[Document], *, namespace: str) -> list[dict[str, Any]]:
+    """The AppConnectivity objects, each checked as a whole. Raises BadInput for the first fault."""
+    found = [document for document in documents if document.marked.get("kind") == api.KIND]
+    for document in found:
+        _check(document)
+    if not found:
+        raise BadInput("no AppConnectivity object in these files")
+    return [_placed(document.content, namespace=namespace) for document in found]
+
+
+def _check(document: Document) -> None:
+    content = document.content
+    if content.get("apiVersion") != api.API_VERSION:
+        raise BadInput(f"{document.where(('apiVersion',))}: apiVersion: must be {api.API_VERSION}")
+    name = content["metadata"].get("name") if isinstance(content.get("metadata"), dict) else None
+    if not isinstance(name, str) or not 0 < len(name) <= _NAME_LIMIT or name == "appconnectivity":
+        raise BadInput(
+            f"{document.where(('metadata', 'name'))}: metadata.name: must be 1 to {_NAME_LIMIT} characters,"
+            " and not appconnectivity, which is reserved"
+        )
+    try:
+        api.Spec.model_validate(content.get("spec"))
+    except ValidationError as error:
+        location = error.errors(include_url=False)[0]["loc"]
+        raise BadInput(f"{document.where(('spec', *location))}: {explain(error, at='spec').message}") from error
+
+
+def _placed(body: dict[str, Any], *, namespace: str) -> dict[str, Any]:
+    metadata = body.get("metadata") or {}
+    return body | {"metadata": {"namespace": namespace} | metadata}
+
+
+def _namespace(body: dict[str, Any], options: argparse.Namespace) -> str:
+    return str(body["metadata"].get("namespace", options.namespace))
+
+
+def _name(body: dict[str, Any]) -> str:
+    return str(body["metadata"]["name"])
+
+
+def _remarks(compiled: Compiled) -> Iterable[str]:
+    """What a person should know that the policies do not show."""
+    if compiled.dns_assumed and any("allow-dns" in policy.name for policy in compiled.policies):
+        yield "needs the cluster: its DNS Service; the conventional one (kube-system, k8s-app=kube-dns, 53) is assumed"
+    if any(not owner.uid for policy in compiled.policies for owner in policy.owners):
+        yield "needs the cluster: metadata.ownerReferences, since the objects have no uid yet"
+    for result in compiled.objects:
+        where = f"{result.intent.namespace}/{result.intent.name}"
+        for flow in result.flows:
+            kind = "needs the cluster" if flow.state is FlowState.UNRESOLVED else flow.state.value
+            if flow.state is not FlowState.ACTIVE or flow.finding.message:
+                yield f"{kind}: {where} flow {flow.name}: {flow.finding.message}"
+        if result.would_write:
+            yield f"Audit: {where} writes nothing; it would write {', '.join(result.would_write)}"
+
+
+def _is_refused(compiled: Compiled) -> bool:
+    return any(
+        result.refusal is not None or any(flow.state is FlowState.INVALID for flow in result.flows)
+        for result in compiled.objects
+    )
+
+
+def _as_yaml(policies: list[dict[str, Any]]) -> str:
+    return "---\n".join(yaml.safe_dump(policy, sort_keys=True, width=100) for policy in policies)
+
+
+def _as_json(policies: list[dict[str, Any]]) -> str:
+    items = {"apiVersion": "v1", "items": policies, "kind": "List"}
+    return json.dumps(items, indent=2, sort_keys=True) + "\n"

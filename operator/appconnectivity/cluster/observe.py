@@ -1,0 +1,208 @@
+"""Observing a namespace: live, consistent reads of it and of all that its flows refer to.
+
+One failed read fails the whole observation: what could not be read is unknown, never absent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from appconnectivity.cluster import decode
+from appconnectivity.cluster.client import Client
+from appconnectivity.cluster.kinds import (
+    APP_CONNECTIVITY,
+    DAEMON_SET,
+    ENDPOINT_SLICE,
+    NAMESPACE,
+    NETWORK_POLICY,
+    SERVICE,
+)
+from appconnectivity.core.facts import Endpoints, Facts, Options, Peer, Service
+from appconnectivity.core.intent import Intent, parse
+from appconnectivity.core.references import References, references
+from appconnectivity.core.selectors import Selector
+
+Body = Mapping[str, Any]
+
+# From this many other namespaces on, one LIST of the whole cluster is cheaper than two a namespace.
+_MANY_PEERS = 8
+NODE_LOCAL_DNS = ("kube-system", "node-local-dns")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One namespace at one moment. ``bodies`` are its AppConnectivity objects that are not being deleted."""
+
+    namespace: str
+    bodies: tuple[Body, ...]
+    policies: tuple[Body, ...]
+    intents: tuple[Intent, ...]
+    references: References
+    facts: Facts
+
+
+class Observer:
+    """Reads what a reconciliation has to know. ``dns_services`` are candidates as (namespace, name)."""
+
+    def __init__(self, client: Client, *, options: Options, dns_services: Sequence[tuple[str, str]]) -> None:
+        self._client = client
+        self._options = options
+        self._dns_services = tuple(dns_services)
+
+    async def observe(self, namespace: str) -> Observation | None:
+        """The namespace as it is now, or None where it is gone or being deleted. Raises errors.ClusterError."""
+        body, objects, policies = await asyncio.gather(
+            self._client.get(NAMESPACE, name=namespace),
+            self._client.list(APP_CONNECTIVITY, namespace=namespace),
+            self._client.list(NETWORK_POLICY, namespace=namespace),
+        )
+        if body is None or body["metadata"].get("deletionTimestamp"):
+            return None
+        bodies = _existing(objects)
+        intents = self._parse(bodies)
+        wanted = references(intents)
+        facts = await self._facts(namespace, labels=_labels(body), wanted=wanted) if intents else Facts(namespace)
+        return Observation(
+            namespace=namespace,
+            bodies=tuple(bodies),
+            policies=tuple(policies),
+            intents=intents,
+            references=References(
+                namespaces=wanted.namespaces | facts.peers.keys(),
+                selectors=wanted.selectors,
+                services=wanted.services,
+                api_server=wanted.api_server,
+                dns=wanted.dns,
+            ),
+            facts=facts,
+        )
+
+    async def policies(self, namespace: str) -> list[dict[str, Any]]:
+        """Reads the policies back: a consistent LIST."""
+        return await self._client.list(NETWORK_POLICY, namespace=namespace)
+
+    async def dns(self) -> tuple[tuple[Service, ...], tuple[str, ...]]:
+        """The cluster's DNS Services, and the addresses of its node-local cache."""
+        found = await asyncio.gather(*(self.service(*key) for key in self._dns_services))
+        namespace, name = NODE_LOCAL_DNS
+        cache = await self._client.get(DAEMON_SET, namespace=namespace, name=name)
+        return tuple(s for s in found if s is not None), decode.node_local_addresses(cache) if cache else ()
+
+    async def service(self, namespace: str, name: str) -> Service | None:
+        """The Service, with its EndpointSlices where it alone does not say where connections end."""
+        body = await self._client.get(SERVICE, namespace=namespace, name=name)
+        return await self._with_endpoints(body) if body else None
+
+    async def _facts(self, namespace: str, *, labels: Mapping[str, str], wanted: References) -> Facts:
+        own, peers, dns, api_server = await asyncio.gather(
+            self._client.list(SERVICE, namespace=namespace),
+            self._peers(namespace, wanted=wanted),
+            self.dns() if wanted.dns else _nothing(),
+            self._api_server() if wanted.api_server else _no_endpoints(),
+        )
+        services = await self._services(namespace, own=own, wanted=wanted, peers=peers)
+        return Facts(
+            namespace=namespace,
+            labels=labels,
+            services=services,
+            dns_services=dns[0],
+            node_local_dns=dns[1],
+            api_server=api_server,
+            peers=peers,
+        )
+
+    async def _services(
+        self, namespace: str, *, own: Sequence[Body], wanted: References, peers: Mapping[str, Peer]
+    ) -> dict[tuple[str, str], Service]:
+        """The own Services, and those that flows name: our flows, and flows of other namespaces' objects."""
+        theirs = references([intent for peer in peers.values() for intent in peer.intents]).services
+        named = wanted.services | theirs
+        elsewhere = [key for key in named if key[0] != namespace]
+        local = [(body, (namespace, str(body["metadata"]["name"])) in named) for body in own]
+        found = await asyncio.gather(
+            *(self._with_endpoints(body) if is_named else _as_is(body) for body, is_named in local),
+            *(self.service(*key) for key in elsewhere),
+        )
+        return {(entry.namespace, entry.name): entry for entry in found if entry is not None}
+
+    async def _with_endpoints(self, body: Body) -> Service:
+        if not decode.needs_endpoints(body):
+            return decode.service(body)
+        metadata = body["metadata"]
+        return decode.service(body, endpoint_slices=await self._slices(metadata["namespace"], metadata["name"]))
+
+    async def _slices(self, namespace: str, service: str) -> list[dict[str, Any]]:
+        selector = f"{decode.SERVICE_NAME_LABEL}={service}"
+        return await self._client.list(ENDPOINT_SLICE, namespace=namespace, label_selector=selector)
+
+    async def _api_server(self) -> tuple[Endpoints, ...]:
+        slices = await self._slices("default", "kubernetes")
+        return tuple(sorted((decode.endpoints(body) for body in slices), key=lambda entry: entry.addresses))
+
+    async def _peers(self, namespace: str, *, wanted: References) -> dict[str, Peer]:
+        """The other namespaces that flows point to, by name or by label; the own one too where labels select it."""
+        if not wanted.namespaces and not wanted.selectors:
+            return {}
+        places = await self._places(wanted)
+        if len(places) > _MANY_PEERS:
+            objects, policies = await self._everything_in("")
+        else:
+            found = await asyncio.gather(*(self._everything_in(name) for name in places))
+            objects = [body for entry in found for body in entry[0]]
+            policies = [body for entry in found for body in entry[1]]
+        intents = self._parse(_existing(objects))
+        return {
+            name: Peer(
+                labels=labels,
+                intents=tuple(intent for intent in intents if intent.namespace == name),
+                isolations=tuple(decode.isolation(p) for p in policies if p["metadata"]["namespace"] == name),
+            )
+            for name, labels in places.items()
+        }
+
+    async def _places(self, wanted: References) -> dict[str, dict[str, str]]:
+        if wanted.selectors:
+            bodies: Iterable[Body | None] = await self._client.list(NAMESPACE)
+        else:
+            bodies = await asyncio.gather(*(self._client.get(NAMESPACE, name=name) for name in wanted.namespaces))
+        found = {str(body["metadata"]["name"]): _labels(body) for body in bodies if body}
+        return {name: labels for name, labels in found.items() if _is_wanted(name, labels, wanted=wanted)}
+
+    async def _everything_in(self, namespace: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        objects, policies = await asyncio.gather(
+            self._client.list(APP_CONNECTIVITY, namespace=namespace),
+            self._client.list(NETWORK_POLICY, namespace=namespace),
+        )
+        return objects, policies
+
+    def _parse(self, bodies: Iterable[Body]) -> tuple[Intent, ...]:
+        return tuple(parse(body, default_app_label=self._options.app_label) for body in bodies)
+
+
+def _existing(bodies: Iterable[Body]) -> list[Body]:
+    """Without those being deleted: they want nothing any more (and their garbage collection must not be fought)."""
+    return [body for body in bodies if not body["metadata"].get("deletionTimestamp")]
+
+
+def _is_wanted(name: str, labels: Mapping[str, str], *, wanted: References) -> bool:
+    selectors: Iterable[Selector] = wanted.selectors
+    return name in wanted.namespaces or any(selector.matches(labels) for selector in selectors)
+
+
+def _labels(body: Body) -> dict[str, str]:
+    return dict(body["metadata"].get("labels") or {})
+
+
+async def _as_is(body: Body) -> Service | None:
+    return decode.service(body)
+
+
+async def _nothing() -> tuple[tuple[Service, ...], tuple[str, ...]]:
+    return (), ()
+
+
+async def _no_endpoints() -> tuple[Endpoints, ...]:
+    return ()

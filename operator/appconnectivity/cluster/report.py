@@ -1,0 +1,74 @@
+"""Telling people: the status of objects, and Events."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from appconnectivity.cluster.client import Client
+from appconnectivity.cluster.kinds import APP_CONNECTIVITY, EVENT
+from appconnectivity.core import api
+from appconnectivity.core.findings import Finding
+
+_COMPONENT = "appconnectivity"
+_MAX_NOTE = 1024
+
+Body = Mapping[str, Any]
+
+
+class Reporter:
+    """Writes statuses and Events."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._instance = os.environ.get("HOSTNAME", _COMPONENT)
+
+    async def status(self, body: Body, status: Mapping[str, Any]) -> str:
+        """Applies the whole status of the object that ``body`` is; returns the new resourceVersion.
+
+        The uid makes it a conflict where another object of that name stands there by now.
+        """
+        metadata = body["metadata"]
+        applied = await self._client.apply(
+            APP_CONNECTIVITY,
+            {
+                "apiVersion": api.API_VERSION,
+                "kind": api.KIND,
+                "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
+                "status": status,
+            },
+            force=True,
+            subresource="status",
+        )
+        return str(applied["metadata"]["resourceVersion"])
+
+    async def event(self, body: Body, finding: Finding, *, warning: bool) -> None:
+        """An Event about the object, as ``kubectl describe`` shows it."""
+        metadata = body["metadata"]
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        await self._client.create(
+            EVENT,
+            {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
+                "involvedObject": {
+                    "apiVersion": api.API_VERSION,
+                    "kind": api.KIND,
+                    "name": metadata["name"],
+                    "namespace": metadata["namespace"],
+                    "uid": metadata["uid"],
+                },
+                "type": "Warning" if warning else "Normal",
+                "reason": finding.reason.value,
+                "message": finding.message[:_MAX_NOTE],
+                "source": {"component": _COMPONENT},
+                "reportingComponent": _COMPONENT,
+                "reportingInstance": self._instance,
+                "firstTimestamp": now,
+                "lastTimestamp": now,
+                "count": 1,
+            },
+        )

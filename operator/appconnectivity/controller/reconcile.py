@@ -1,0 +1,191 @@
+"""One pass over one namespace: observe, compile, plan, apply, report. Everything is read anew in each pass."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from appconnectivity.cluster import errors
+from appconnectivity.cluster.apply import Applied, Applier
+from appconnectivity.cluster.observe import Observation, Observer
+from appconnectivity.cluster.report import Reporter
+from appconnectivity.controller.metrics import Metrics
+from appconnectivity.controller.triggers import Triggers
+from appconnectivity.core import api, changes, drift, status
+from appconnectivity.core.compile import Compiled, Compiler
+from appconnectivity.core.drift import Drift, RepairLog
+from appconnectivity.core.facts import Options
+from appconnectivity.core.findings import Finding, Reason
+from appconnectivity.core.plan import Action, Plan, plan
+from appconnectivity.core.policy import is_ours
+
+logger = logging.getLogger(__name__)
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a pass ended: whether all was done, and in how many seconds to look again at the latest (None: no need)."""
+
+    complete: bool
+    look_again_seconds: float | None = None
+
+
+@dataclass
+class Reconciler:
+    """Brings one namespace at a time to what its objects say. ``clock`` is UTC, ``monotonic`` seconds."""
+
+    observer: Observer
+    applier: Applier
+    reporter: Reporter
+    triggers: Triggers
+    metrics: Metrics
+    options: Options
+    monotonic: Callable[[], float]
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _written: dict[str, dict[str, str]] = field(default_factory=dict)
+    _repairs: dict[str, RepairLog] = field(default_factory=dict)
+
+    async def reconcile(self, namespace: str) -> Result:
+        """One pass. Raises errors.Unavailable where something could not be read: then nothing was concluded."""
+        observation = await self.observer.observe(namespace)
+        if observation is None or _is_idle(observation):
+            self._forget(namespace)
+            return Result(complete=True)
+        self.triggers.remember(namespace, observation.references)
+        compiled = self._compile(observation)
+        steps = plan(compiled, observation.policies, hold=self._held(namespace, compiled))
+        drifts = drift.find(steps, written=self._written.get(namespace, {}))
+        applied = await self.applier.apply(steps, compiled)
+        self._record(observation, compiled, applied)
+        await self._tell_of_drift(observation, compiled, applied, drifts)
+        reported = await self._report(observation, compiled, self._outcome(observation, compiled, applied))
+        return Result(
+            complete=reported and not applied.failures,
+            look_again_seconds=self._look_again(namespace, compiled, steps),
+        )
+
+    def _compile(self, observation: Observation) -> Compiled:
+        standing = {body["metadata"]["name"]: body for body in observation.policies if is_ours(body)}
+        compiler = Compiler(facts=observation.facts, options=self.options, now=self.clock(), standing=standing)
+        return compiler.compile(observation.intents)
+
+    def _held(self, namespace: str, compiled: Compiled) -> set[str]:
+        """Names whose repair must wait. A changed intent never waits: only what we had written already."""
+        log, now = self._log(namespace), self.monotonic()
+        written = self._written.get(namespace, {})
+        return {
+            policy.name
+            for policy in compiled.policies
+            if log.wait(policy.name, now=now) > 0 and written.get(policy.name) == policy.digest
+        }
+
+    def _record(self, observation: Observation, compiled: Compiled, applied: Applied) -> None:
+        """Remembers what we know to stand now, to tell drift from a changed intent in the next pass."""
+        namespace = observation.namespace
+        self._written[namespace] = {
+            policy.name: policy.digest
+            for policy in compiled.policies
+            if policy.name not in applied.failures and policy.name not in applied.conflicts
+        }
+        for name, version in applied.versions.items():
+            self.triggers.expect("networkpolicies", namespace, name, version)
+        for step in applied.written:
+            logger.info("%s NetworkPolicy %s/%s", step.action.value, namespace, step.name)
+        self.metrics.observe_namespace(
+            namespace,
+            policies=len(compiled.policies) + len(compiled.kept) - len(applied.conflicts),
+            conflicts=len(applied.conflicts),
+            states=(flow.state.value for result in compiled.objects for flow in result.flows),
+        )
+
+    async def _tell_of_drift(
+        self, observation: Observation, compiled: Compiled, applied: Applied, drifts: tuple[Drift, ...]
+    ) -> None:
+        repaired = {step.name for step in applied.written}
+        owners = {policy.name: policy.owners[0].name for policy in compiled.policies}
+        bodies = {body["metadata"]["name"]: body for body in observation.bodies}
+        for found in drifts:
+            if found.name not in repaired:
+                continue
+            self._log(observation.namespace).record(found.name, now=self.monotonic())
+            self.metrics.drift.labels(found.who).inc()
+            said = f"NetworkPolicy {found.name} was {found.change} by {found.who}; it was put back"
+            logger.warning("%s in namespace %s", said, observation.namespace)
+            await self._event(bodies[owners[found.name]], Finding(Reason.DRIFT_REPAIRED, said), warning=True)
+
+    def _outcome(self, observation: Observation, compiled: Compiled, applied: Applied) -> status.Outcome:
+        log, now = self._log(observation.namespace), self.monotonic()
+        managers = {body["metadata"]["name"]: drift.last_manager(body) for body in observation.policies}
+        return status.Outcome(
+            conflicts=frozenset(applied.conflicts),
+            failures=applied.failures,
+            contended={
+                policy.name: managers.get(policy.name, "")
+                for policy in compiled.policies
+                if log.is_contended(policy.name, now=now)
+            },
+        )
+
+    async def _report(self, observation: Observation, compiled: Compiled, outcome: status.Outcome) -> bool:
+        """Writes every status that has changed; True where all could be written."""
+        bodies = {body["metadata"]["name"]: body for body in observation.bodies}
+        complete = True
+        for result in compiled.objects:
+            body = bodies[result.intent.name]
+            previous = body.get("status") or {}
+            wanted = status.build(
+                result, outcome, compiled=compiled, previous=previous, now=self.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+            )
+            if wanted != previous:
+                complete &= await self._write_status(body, wanted)
+                for finding, warning in changes.worth_telling(previous, wanted):
+                    await self._event(body, finding, warning=warning)
+        return complete
+
+    async def _write_status(self, body: Body, wanted: Mapping[str, Any]) -> bool:
+        metadata = body["metadata"]
+        try:
+            version = await self.reporter.status(body, wanted)
+        except errors.Unavailable:
+            raise
+        except errors.ClusterError as error:
+            self.metrics.errors.labels("StatusWrite").inc()
+            logger.warning("status of %s/%s: %s", metadata["namespace"], metadata["name"], error)
+            return isinstance(error, errors.NamespaceGone)
+        self.triggers.expect(api.PLURAL, metadata["namespace"], metadata["name"], version)
+        return True
+
+    async def _event(self, body: Body, finding: Finding, *, warning: bool) -> None:
+        """Events are for people: one that can't be written is counted, and holds up nothing."""
+        try:
+            await self.reporter.event(body, finding, warning=warning)
+        except errors.ClusterError as error:
+            self.metrics.event_failures.inc()
+            logger.warning("event for %s: %s", body["metadata"]["name"], error)
+
+    def _look_again(self, namespace: str, compiled: Compiled, steps: Plan) -> float | None:
+        log, now = self._log(namespace), self.monotonic()
+        log.forget_idle(now=now)
+        waits = [log.wait(step.name, now=now) for step in steps.steps if step.action is Action.HOLD]
+        waits += [drift.QUIET_SECONDS] if any(log.is_contended(p.name, now=now) for p in compiled.policies) else []
+        if compiled.next_change is not None:
+            waits.append((compiled.next_change - self.clock()).total_seconds())
+        return max(0.0, min(waits)) if waits else None
+
+    def _log(self, namespace: str) -> RepairLog:
+        return self._repairs.setdefault(namespace, RepairLog())
+
+    def _forget(self, namespace: str) -> None:
+        self.triggers.forget(namespace)
+        self._repairs.pop(namespace, None)
+        if self._written.pop(namespace, None) is not None:
+            self.metrics.forget_namespace(namespace)
+
+
+def _is_idle(observation: Observation) -> bool:
+    return not observation.intents and not any(is_ours(body) for body in observation.policies)

@@ -1,0 +1,116 @@
+"""The sweep: looks at everything from time to time, and so heals whatever no event has told of.
+
+A sweep that could not read everything concludes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from appconnectivity.cluster import errors
+from appconnectivity.cluster.client import Client
+from appconnectivity.cluster.kinds import APP_CONNECTIVITY, NETWORK_POLICY
+from appconnectivity.controller.metrics import Metrics
+from appconnectivity.controller.queue import WorkQueue
+from appconnectivity.core import naming
+from appconnectivity.core.policy import is_ours
+
+logger = logging.getLogger(__name__)
+
+Body = Mapping[str, Any]
+
+# What a sweep sees before its event has arrived is no loss yet; after this many seconds it is.
+GRACE_SECONDS = 60.0
+
+
+@dataclass
+class Ledger:
+    """What the watches have told of one kind: the latest resourceVersion by uid."""
+
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def note(self, event_type: str | None, body: Body) -> None:
+        metadata = body.get("metadata") or {}
+        uid = metadata.get("uid", "")
+        if event_type == "DELETED":
+            self.versions.pop(uid, None)
+        else:
+            self.versions[uid] = metadata.get("resourceVersion", "")
+
+    def missing(self, bodies: list[dict[str, Any]]) -> dict[str, str]:
+        """What is there and was not told of as it is."""
+        listed = {body["metadata"]["uid"]: body["metadata"]["resourceVersion"] for body in bodies}
+        return {uid: version for uid, version in listed.items() if self.versions.get(uid) != version}
+
+    def still_missing(self, suspects: Mapping[str, str], *, before: Mapping[str, str]) -> int:
+        """Suspects of which nothing has been heard since ``before`` was taken."""
+        return sum(self.versions.get(uid) == before.get(uid) for uid in suspects)
+
+
+@dataclass
+class Sweeper:
+    """Sweeps at the start and then every ``interval`` seconds (with jitter, so that many do not march in step)."""
+
+    client: Client
+    queue: WorkQueue
+    metrics: Metrics
+    interval: float
+    clock: Callable[[], float]
+    ledgers: Mapping[str, Ledger]
+    completed: int = 0
+    last_success: float = 0.0
+    api_is_down: bool = False
+    deaf_rounds: dict[str, int] = field(default_factory=dict)
+    _checks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def run(self) -> None:
+        while True:
+            pause = self.interval * random.uniform(0.9, 1.1)
+            try:
+                await self.sweep()
+            except errors.ClusterError as error:
+                self.api_is_down = isinstance(error, errors.Unavailable)
+                logger.warning("sweep: %s; nothing is concluded from it", error)
+                pause = min(pause, 10.0)
+            await asyncio.sleep(pause)
+
+    async def sweep(self) -> None:
+        """One look at everything: queues each namespace that has objects, or policies of ours that may be left over."""
+        objects, policies = await asyncio.gather(self.client.list(APP_CONNECTIVITY), self.client.list(NETWORK_POLICY))
+        ours = [body for body in policies if is_ours(body) or _is_marked(body)]
+        for namespace in sorted({body["metadata"]["namespace"] for body in (*objects, *ours)}):
+            self.queue.add(namespace, patient=True)
+        self.completed += 1
+        self.last_success = self.clock()
+        self.api_is_down = False
+        self.metrics.last_sweep.set_to_current_time()
+        for kind, bodies in ((APP_CONNECTIVITY, objects), (NETWORK_POLICY, policies)):
+            self._suspect(kind.plural, bodies)
+
+    def _suspect(self, plural: str, bodies: list[dict[str, Any]]) -> None:
+        ledger = self.ledgers[plural]
+        suspects = ledger.missing(bodies)
+        if not suspects:
+            self.deaf_rounds[plural] = 0
+            return
+        before = {uid: ledger.versions[uid] for uid in suspects if uid in ledger.versions}
+        check = asyncio.create_task(self._verdict(plural, suspects, before), name=f"check of {plural}")
+        self._checks.add(check)
+        check.add_done_callback(self._checks.discard)
+
+    async def _verdict(self, plural: str, suspects: Mapping[str, str], before: Mapping[str, str]) -> None:
+        await asyncio.sleep(GRACE_SECONDS)
+        missed = self.ledgers[plural].still_missing(suspects, before=before)
+        self.deaf_rounds[plural] = self.deaf_rounds.get(plural, 0) + 1 if missed else 0
+        if missed:
+            self.metrics.missed.labels(plural).inc(missed)
+            logger.warning("no watch has told of %d %s", missed, plural)
+
+
+def _is_marked(body: Body) -> bool:
+    return (body["metadata"].get("labels") or {}).get(naming.MANAGED_BY_LABEL) == naming.MANAGED_BY

@@ -1,0 +1,83 @@
+"""From an event to the namespaces that it concerns. An event never says what to do, only where to look again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from appconnectivity.core import api, naming
+from appconnectivity.core.policy import is_ours
+from appconnectivity.core.references import References
+
+Body = Mapping[str, Any]
+
+_SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+_API_SERVER = ("default", "kubernetes")
+
+
+@dataclass
+class Triggers:
+    """Remembers which namespaces have objects and what these refer to; the sweep and each pass bring it up to date."""
+
+    dns_services: frozenset[tuple[str, str]] = frozenset()
+    _references: dict[str, References] = field(default_factory=dict)
+    _own_writes: dict[tuple[str, str, str], str] = field(default_factory=dict)
+
+    def remember(self, namespace: str, references: References) -> None:
+        self._references[namespace] = references
+
+    def forget(self, namespace: str) -> None:
+        self._references.pop(namespace, None)
+
+    def expect(self, plural: str, namespace: str, name: str, version: str) -> None:
+        """Our own write made this resourceVersion: its event brings no news."""
+        self._own_writes[(plural, namespace, name)] = version
+
+    def concerned(self, plural: str, body: Body) -> set[str]:
+        """The namespaces to look at again because of this event."""
+        metadata = body.get("metadata") or {}
+        namespace, name = metadata.get("namespace", ""), metadata.get("name", "")
+        if self._own_writes.get((plural, namespace, name)) == metadata.get("resourceVersion"):
+            self._own_writes.pop((plural, namespace, name))
+            return set()
+        match plural:
+            case api.PLURAL:
+                return {namespace, *self._pointing_to(namespace)}
+            case "networkpolicies":
+                return {*self._policy(namespace, body), *self._pointing_to(namespace)}
+            case "namespaces":
+                return self._namespace(name)
+            case "services":
+                return self._service(namespace, name)
+            case _:
+                return self._service(namespace, (metadata.get("labels") or {}).get(_SERVICE_NAME_LABEL, ""))
+
+    def _policy(self, namespace: str, body: Body) -> Iterable[str]:
+        """Foreign policies concern us only where they could take one of our names."""
+        known = namespace in self._references
+        return {namespace} if known or is_ours(body) or _is_marked(body) else ()
+
+    def _namespace(self, name: str) -> set[str]:
+        by_label = {other for other, refs in self._references.items() if refs.selectors}
+        own = {name} & self._references.keys()
+        return own | by_label | self._pointing_to(name)
+
+    def _service(self, namespace: str, name: str) -> set[str]:
+        key = (namespace, name)
+        found = {other for other, refs in self._references.items() if key in refs.services}
+        if namespace in self._references:
+            found.add(namespace)  # its Services are read for hints about ports
+        if key == _API_SERVER:
+            found |= {other for other, refs in self._references.items() if refs.api_server}
+        if key in self.dns_services:
+            found |= {other for other, refs in self._references.items() if refs.dns}
+        return found
+
+    def _pointing_to(self, namespace: str) -> set[str]:
+        return {other for other, refs in self._references.items() if namespace in refs.namespaces}
+
+
+def _is_marked(body: Body) -> bool:
+    labels = (body.get("metadata") or {}).get("labels") or {}
+    return labels.get(naming.MANAGED_BY_LABEL) == naming.MANAGED_BY

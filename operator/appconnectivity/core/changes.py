@@ -1,0 +1,32 @@
+"""What changed between two statuses, as far as somebody should be told by an Event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from appconnectivity.core.findings import Finding, FlowState, Reason
+from appconnectivity.core.status import condition
+
+Status = Mapping[str, Any]
+
+
+def worth_telling(previous: Status, current: Status) -> list[tuple[Finding, bool]]:
+    """Findings, each with whether it is a warning: turns of Ready and Connected, and flows about to close or closed."""
+    return [*_turns(previous, current), *_flows(previous, current)]
+
+
+def _turns(previous: Status, current: Status) -> Iterator[tuple[Finding, bool]]:
+    for kind in ("Ready", "Connected"):
+        before, after = condition(previous, kind), condition(current, kind)
+        # A new object that is connected to all it needs is no news; that it is not, is.
+        is_first = not before and after["status"] == "True"
+        if not is_first and (before.get("status"), before.get("reason")) != (after["status"], after["reason"]):
+            yield Finding(Reason(after["reason"]), after["message"]), after["status"] == "False"
+
+
+def _flows(previous: Status, current: Status) -> Iterator[tuple[Finding, bool]]:
+    before = {row["name"]: row["state"] for row in previous.get("flows") or ()}
+    for row in current["flows"]:
+        if row["state"] in (FlowState.EXPIRING, FlowState.EXPIRED) and before.get(row["name"]) != row["state"]:
+            yield Finding(Reason(row["reason"]), f"flow {row['name']}: {row.get('message', '')}"), True

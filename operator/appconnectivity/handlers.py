@@ -1,0 +1,80 @@
+"""The kopf edge: translates events into notices, and settings and credentials into kopf's. Nothing is decided here.
+
+kopf's watches trigger; the truth is read live (docs/decisions/0001-kopf-triggers-only.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import kopf
+
+from appconnectivity.cluster.client import Client
+from appconnectivity.core import api
+
+Notice = Callable[[str, str | None, Mapping[str, Any]], None]
+
+# A token that was refused once is not tried again by kopf unless it is a new one; so each is new after this time.
+CREDENTIALS_LAST = timedelta(minutes=10)
+
+_WATCHED = (
+    (api.GROUP, api.VERSION, api.PLURAL),
+    ("networking.k8s.io", "v1", "networkpolicies"),
+    ("", "v1", "namespaces"),
+    ("", "v1", "services"),
+    ("discovery.k8s.io", "v1", "endpointslices"),
+)
+
+
+def registry(*, notice: Notice, client: Client) -> kopf.OperatorRegistry:
+    """Handlers that pass every event on, and log in with our client's credentials."""
+    made = kopf.OperatorRegistry()
+    for group, version, plural in _WATCHED:
+        kopf.on.event(group=group, version=version, plural=plural, registry=made, id=f"notice-{plural}")(
+            _noticing(notice, plural)
+        )
+
+    @kopf.on.login(registry=made)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        found = await client.connection()
+        return kopf.ConnectionInfo(
+            server=found.server,
+            ca_path=found.ca_path,
+            token=found.token,
+            scheme="Bearer" if found.token else None,
+            certificate_path=found.certificate_path,
+            private_key_path=found.private_key_path,
+            insecure=found.insecure,
+            expiration=datetime.now(UTC) + CREDENTIALS_LAST,
+        )
+
+    return made
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf's settings, each against a trap that was met (RELIABILITY in docs/decisions/0001)."""
+    made = kopf.OperatorSettings()
+    made.peering.standalone = True
+    made.persistence.finalizer = f"{api.GROUP}/never-used"  # else kopf strips other kopf operators' finalizers
+    made.posting.enabled = False
+    made.watching.server_timeout = 110
+    made.watching.client_timeout = 120
+    made.watching.inactivity_timeout = 1e9  # its timer can cancel the watcher itself; client_timeout does its job
+    made.watching.connect_timeout = 5
+    made.watching.reconnect_backoff = 2.0
+    made.watching.initial_streaming = False  # a stream that breaks at the start would lose objects
+    made.watching.chunk_size = None  # an expired continue token would end the process
+    made.networking.connect_timeout = 5
+    made.networking.request_timeout = 30
+    made.networking.error_backoffs = (1, 2, 4, 8, 15, 30)
+    made.process.ultimate_exiting_timeout = 8
+    return made
+
+
+def _noticing(notice: Notice, plural: str) -> Callable[..., Any]:
+    async def handler(event: kopf.RawEvent, **_: Any) -> None:
+        notice(plural, event["type"], event["object"])
+
+    return handler
