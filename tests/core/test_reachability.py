@@ -248,8 +248,9 @@ CASES = [
     ),
     pytest.param(
         [
-            into_a("{from: [{podSelector: {}}], ports: [{port: 8001, endPort: 8010}, {port: 8080}]}"),
+            into_a("{from: [{podSelector: {}}], ports: [{port: 8001, endPort: 8010}, {port: 8005}, {port: 8080}]}"),
             into_a("{from: [{podSelector: {}}], ports: [{port: 8000, endPort: 8006}, {port: 8011}]}"),
+            into_a("{from: [{podSelector: {}}], ports: [{port: 53, protocol: UDP}]}"),
         ],
         TO_A,
         "x/b -> x/a : TCP 8000-8011,8080, UDP 53",

@@ -187,9 +187,7 @@ def test_no_role_has_a_wildcard_or_reaches_secrets_or_pods(objects: list[dict[st
 @pytest.mark.parametrize(
     "namespace", [pytest.param("", id="cluster-wide"), pytest.param("kube-system", id="kube-system")]
 )
-def test_roles_are_bound_to_the_operators_service_account_alone(
-    objects: list[dict[str, Any]], namespace: str
-) -> None:
+def test_roles_are_bound_to_the_operators_service_account_alone(objects: list[dict[str, Any]], namespace: str) -> None:
     scope = "" if namespace else "Cluster"
     binding = one(objects, kind=f"{scope}RoleBinding", name="appconnectivity", namespace=namespace)
     assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == (f"{scope}Role", "appconnectivity")

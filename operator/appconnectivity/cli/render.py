@@ -53,7 +53,9 @@ def render(options: argparse.Namespace, *, output: TextIO | None = None, errors:
         print(error, file=errors)
         return 1
     rendering = Rendering(documents=tuple(documents), namespace=options.namespace, app_label=options.app_label)
-    compiled = [rendering.compile(objects, namespace=name) for name in sorted({_namespace(o, options) for o in objects})]
+    compiled = [
+        rendering.compile(objects, namespace=name) for name in sorted({_namespace(o, options) for o in objects})
+    ]
     policies = [policy.to_dict() for entry in compiled for policy in entry.policies]
     output.write(_as_json(policies) if options.output == "json" else _as_yaml(policies))
     for line in (line for entry in compiled for line in _remarks(entry)):

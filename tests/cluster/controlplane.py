@@ -1,0 +1,219 @@
+"""A real control plane on loopback: etcd, kube-apiserver and the controllers that matter here, for tests and the demo."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from cluster import binaries, processes
+from cluster.pki import Authority
+
+_START_SECONDS = 60
+_CONTROLLERS = (
+    "garbage-collector-controller,namespace-controller,endpointslice-controller,endpointslicemirroring-controller,"
+    "clusterrole-aggregation-controller"
+)
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "None", "users": ["system:kube-controller-manager", "system:apiserver"]},
+        {"level": "Metadata"},
+    ],
+}
+# Only data: the address that EndpointSlice default/kubernetes shows. Nothing is ever sent there.
+ADVERTISED = "10.0.0.1"
+
+
+class ControlPlane:
+    """Up when constructed; ``close`` (or leaving the context) stops it and removes all that it made."""
+
+    def __init__(self) -> None:
+        self._binaries = binaries.find()
+        self.directory = Path(tempfile.mkdtemp(prefix="appconnectivity-"))
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        try:
+            self._prepare()
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self._api_port}"
+
+    @property
+    def audit_log(self) -> Path:
+        return self.directory / "audit.log"
+
+    @property
+    def kubectl_path(self) -> Path:
+        return self._binaries.kubectl
+
+    @property
+    def pids(self) -> dict[str, int]:
+        return {name: process.pid for name, process in self._processes.items()}
+
+    def kubectl(
+        self,
+        *arguments: str | Path,
+        input: str | None = None,  # noqa: A002 - as subprocess.run calls it
+        check: bool = True,
+        kubeconfig: Path | None = None,
+        timeout: float = 60,
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs kubectl, as cluster-admin unless ``kubeconfig`` says otherwise. Raises with its stderr where it fails."""
+        command = [
+            str(self._binaries.kubectl),
+            "--kubeconfig",
+            str(kubeconfig or self.kubeconfig),
+            *map(str, arguments),
+        ]
+        done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=timeout, check=False)
+        if check and done.returncode:
+            raise RuntimeError(f"kubectl {' '.join(map(str, arguments))}: {done.stderr.strip()}")
+        return done
+
+    def kubeconfig_for_service_account(self, namespace: str, name: str) -> Path:
+        """A kubeconfig with a token of that service account: what a pod of it would be."""
+        token = self.kubectl("create", "token", name, "-n", namespace, "--duration=2h").stdout.strip()
+        path = self.directory / f"{namespace}-{name}.kubeconfig"
+        self._write_kubeconfig(path, user={"token": token})
+        return path
+
+    def audit_events(self, *, user: str = "") -> list[dict[str, Any]]:
+        """What the API server has answered, oldest first, for one user or all."""
+        lines = self.audit_log.read_text().splitlines() if self.audit_log.exists() else []
+        events = [json.loads(line) for line in lines if line.endswith("}")]
+        return [event for event in events if not user or event["user"]["username"] == user]
+
+    def writes(self, *, user: str, since: int = 0) -> list[dict[str, Any]]:
+        """The writing requests of a user, from the ``since``-th on."""
+        verbs = ("create", "update", "patch", "delete", "deletecollection")
+        return [event for event in self.audit_events(user=user) if event["verb"] in verbs][since:]
+
+    def stop_apiserver(self) -> None:
+        processes.stop(self._processes.pop("kube-apiserver"))
+
+    def start_apiserver(self) -> None:
+        """Starts it on the same port and the same data."""
+        self._processes["kube-apiserver"] = self._launch("kube-apiserver", self._apiserver_flags())
+        self._await_ready()
+
+    def close(self) -> None:
+        for name in ("kube-controller-manager", "kube-apiserver", "etcd"):
+            process = self._processes.pop(name, None)
+            if process is not None:
+                processes.stop(process, grace=3)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _prepare(self) -> None:
+        authority = Authority(self.directory)
+        self.ca_file = authority.file
+        self._server = authority.issue("kube-apiserver", addresses=("127.0.0.1", "10.96.0.1"))
+        self.admin_cert, self.admin_key = authority.issue("admin", group="system:masters")
+        controllers = authority.issue("system:kube-controller-manager", group="system:masters")
+        self._signing_key = authority.signing_key()
+        (self.directory / "audit.yaml").write_text(yaml.safe_dump(_AUDIT_POLICY))
+        self._etcd_port, self._peer_port, self._api_port = processes.free_ports(3)
+        self.kubeconfig = self.directory / "admin.kubeconfig"
+        self._write_kubeconfig(self.kubeconfig, user=_certificate(self.admin_cert, self.admin_key))
+        self._write_kubeconfig(self.directory / "controllers.kubeconfig", user=_certificate(*controllers))
+
+    def _start(self) -> None:
+        self._processes["etcd"] = self._launch("etcd", self._etcd_flags())
+        self.start_apiserver()
+        self._processes["kube-controller-manager"] = self._launch("kube-controller-manager", self._controller_flags())
+
+    def _launch(self, name: str, flags: list[str]) -> subprocess.Popen[bytes]:
+        program = getattr(self._binaries, name.replace("-", "_"))
+        return processes.start([program, *flags], log=self.directory / f"{name}.log")
+
+    def _await_ready(self) -> None:
+        end = time.monotonic() + _START_SECONDS
+        while time.monotonic() < end:
+            for name, process in self._processes.items():
+                if process.poll() is not None:
+                    raise RuntimeError(f"{name} has ended:\n{processes.tail(self.directory / f'{name}.log')}")
+            if self.kubectl("get", "--raw", "/readyz", check=False).returncode == 0:
+                return
+            time.sleep(0.1)
+        log = processes.tail(self.directory / "kube-apiserver.log")
+        raise RuntimeError(f"kube-apiserver is not ready after {_START_SECONDS} s:\n{log}")
+
+    def _etcd_flags(self) -> list[str]:
+        client, peer = f"http://127.0.0.1:{self._etcd_port}", f"http://127.0.0.1:{self._peer_port}"
+        return [
+            f"--data-dir={self.directory / 'etcd'}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            "--unsafe-no-fsync",
+            "--log-level=error",
+        ]
+
+    def _apiserver_flags(self) -> list[str]:
+        certificate, key = self._server
+        return [
+            f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={self._api_port}",
+            f"--advertise-address={ADVERTISED}",
+            f"--cert-dir={self.directory}",
+            f"--tls-cert-file={certificate}",
+            f"--tls-private-key-file={key}",
+            f"--client-ca-file={self.ca_file}",
+            "--authorization-mode=RBAC",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={self._signing_key}",
+            f"--service-account-signing-key-file={self._signing_key}",
+            "--disable-admission-plugins=ServiceAccount",
+            f"--audit-policy-file={self.directory / 'audit.yaml'}",
+            f"--audit-log-path={self.audit_log}",
+            "--audit-log-mode=blocking",
+        ]
+
+    def _controller_flags(self) -> list[str]:
+        return [
+            f"--kubeconfig={self.directory / 'controllers.kubeconfig'}",
+            f"--controllers={_CONTROLLERS}",
+            "--leader-elect=false",
+            "--use-service-account-credentials=false",
+            "--secure-port=0",
+        ]
+
+    def _write_kubeconfig(self, path: Path, *, user: dict[str, str]) -> None:
+        cluster = {"server": self.url, "certificate-authority": str(self.ca_file)}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": "test", "user": user}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        }
+        path.write_text(yaml.safe_dump(config))
+        path.chmod(0o600)
+
+
+def _certificate(certificate: Path, key: Path) -> dict[str, str]:
+    return {"client-certificate": str(certificate), "client-key": str(key)}
