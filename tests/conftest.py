@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +11,21 @@ import pytest
 from cluster.controlplane import ControlPlane
 
 
+def pytest_configure() -> None:
+    """SIGTERM ends the session as Ctrl-C does: with fixtures torn down, so that nothing stays behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
     with ControlPlane() as plane:
         yield plane
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> Iterator[str]:
+    """A fresh namespace; its deletion is not waited for."""
+    name = f"test-{uuid.uuid4().hex[:10]}"
+    control_plane.kubectl("create", "namespace", name)
+    yield name
+    control_plane.kubectl("delete", "namespace", name, "--wait=false")

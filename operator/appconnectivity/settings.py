@@ -1,4 +1,4 @@
-"""The operator's settings: each from a flag, or an environment variable with the prefix APPCONNECTIVITY_, or its default."""
+"""The operator's settings: each from a flag, else the environment (APPCONNECTIVITY_...), else its default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real control plane on loopback: etcd, kube-apiserver and the controllers that matter here, for tests and the demo."""
+"""A real control plane on loopback: etcd, kube-apiserver and the controllers that matter, for tests and the demo."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ from cluster import binaries, processes
 from cluster.pki import Authority
 
 _START_SECONDS = 60
+# How often ports are chosen anew, where another program took one between the choice and the start.
+_START_ATTEMPTS = 3
+_PORT_TAKEN = "address already in use"
 _CONTROLLERS = (
-    "garbage-collector-controller,namespace-controller,endpointslice-controller,endpointslicemirroring-controller,"
-    "clusterrole-aggregation-controller"
+    "garbage-collector-controller",
+    "namespace-controller",
+    "endpointslice-controller",
+    "endpointslice-mirroring-controller",
+    "clusterrole-aggregation-controller",
 )
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -34,8 +40,15 @@ _AUDIT_POLICY = {
 ADVERTISED = "10.0.0.1"
 
 
+class StartFailed(RuntimeError):
+    """A program ended or did not become ready. The text has the last lines of its log."""
+
+
 class ControlPlane:
-    """Up when constructed; ``close`` (or leaving the context) stops it and removes all that it made."""
+    """Up when constructed; ``close`` (or leaving the context) stops it and removes all that it made.
+
+    To be constructed in the main thread: the kernel ends the programs together with the thread that started them.
+    """
 
     def __init__(self) -> None:
         self._binaries = binaries.find()
@@ -43,7 +56,7 @@ class ControlPlane:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         try:
             self._prepare()
-            self._start()
+            self._start_on_free_ports()
         except BaseException:
             self.close()
             raise
@@ -78,7 +91,7 @@ class ControlPlane:
         kubeconfig: Path | None = None,
         timeout: float = 60,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs kubectl, as cluster-admin unless ``kubeconfig`` says otherwise. Raises with its stderr where it fails."""
+        """Runs kubectl, as cluster-admin unless ``kubeconfig`` says otherwise. Raises with its stderr if it fails."""
         command = [
             str(self._binaries.kubectl),
             "--kubeconfig",
@@ -109,18 +122,16 @@ class ControlPlane:
         return [event for event in self.audit_events(user=user) if event["verb"] in verbs][since:]
 
     def stop_apiserver(self) -> None:
-        processes.stop(self._processes.pop("kube-apiserver"))
+        """Stops it hard after a second: left alone, it would wait for its watchers to go."""
+        processes.stop(self._processes.pop("kube-apiserver"), grace=1)
 
     def start_apiserver(self) -> None:
         """Starts it on the same port and the same data."""
-        self._processes["kube-apiserver"] = self._launch("kube-apiserver", self._apiserver_flags())
-        self._await_ready()
+        self._launch("kube-apiserver", self._apiserver_flags())
+        self._await_answer("kube-apiserver", "/readyz")
 
     def close(self) -> None:
-        for name in ("kube-controller-manager", "kube-apiserver", "etcd"):
-            process = self._processes.pop(name, None)
-            if process is not None:
-                processes.stop(process, grace=3)
+        self._stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _prepare(self) -> None:
@@ -131,31 +142,54 @@ class ControlPlane:
         controllers = authority.issue("system:kube-controller-manager", group="system:masters")
         self._signing_key = authority.signing_key()
         (self.directory / "audit.yaml").write_text(yaml.safe_dump(_AUDIT_POLICY))
-        self._etcd_port, self._peer_port, self._api_port = processes.free_ports(3)
+        self._controllers_user = _certificate(*controllers)
         self.kubeconfig = self.directory / "admin.kubeconfig"
-        self._write_kubeconfig(self.kubeconfig, user=_certificate(self.admin_cert, self.admin_key))
-        self._write_kubeconfig(self.directory / "controllers.kubeconfig", user=_certificate(*controllers))
+
+    def _start_on_free_ports(self) -> None:
+        for attempt in range(1, _START_ATTEMPTS + 1):
+            try:
+                self._start()
+                return
+            except StartFailed as failure:
+                if _PORT_TAKEN not in str(failure) or attempt == _START_ATTEMPTS:
+                    raise
+                self._stop()
 
     def _start(self) -> None:
-        self._processes["etcd"] = self._launch("etcd", self._etcd_flags())
+        self._etcd_port, self._peer_port, self._api_port, self._controllers_port = processes.free_ports(4)
+        self._write_kubeconfig(self.kubeconfig, user=_certificate(self.admin_cert, self.admin_key))
+        self._write_kubeconfig(self.directory / "controllers.kubeconfig", user=self._controllers_user)
+        self._launch("etcd", self._etcd_flags())
         self.start_apiserver()
-        self._processes["kube-controller-manager"] = self._launch("kube-controller-manager", self._controller_flags())
+        self._launch("kube-controller-manager", self._controller_flags())
+        controllers = f"https://127.0.0.1:{self._controllers_port}"
+        self._await_answer("kube-controller-manager", "/healthz", f"--server={controllers}")
 
-    def _launch(self, name: str, flags: list[str]) -> subprocess.Popen[bytes]:
+    def _launch(self, name: str, flags: list[str]) -> None:
         program = getattr(self._binaries, name.replace("-", "_"))
-        return processes.start([program, *flags], log=self.directory / f"{name}.log")
+        self._processes[name] = processes.start([program, *flags], log=self.directory / f"{name}.log")
 
-    def _await_ready(self) -> None:
+    def _stop(self) -> None:
+        for name in ("kube-controller-manager", "kube-apiserver", "etcd"):
+            process = self._processes.pop(name, None)
+            if process is not None:
+                processes.stop(process, grace=3)
+
+    def _await_answer(self, name: str, path: str, *options: str) -> None:
         end = time.monotonic() + _START_SECONDS
-        while time.monotonic() < end:
-            for name, process in self._processes.items():
-                if process.poll() is not None:
-                    raise RuntimeError(f"{name} has ended:\n{processes.tail(self.directory / f'{name}.log')}")
-            if self.kubectl("get", "--raw", "/readyz", check=False).returncode == 0:
-                return
+        while self.kubectl("get", "--raw", path, *options, check=False).returncode != 0:
+            self._require_all_running()
+            if time.monotonic() > end:
+                raise StartFailed(f"{name} is not ready after {_START_SECONDS} s:\n{self._tail(name)}")
             time.sleep(0.1)
-        log = processes.tail(self.directory / "kube-apiserver.log")
-        raise RuntimeError(f"kube-apiserver is not ready after {_START_SECONDS} s:\n{log}")
+
+    def _require_all_running(self) -> None:
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                raise StartFailed(f"{name} has ended:\n{self._tail(name)}")
+
+    def _tail(self, name: str) -> str:
+        return processes.tail(self.directory / f"{name}.log")
 
     def _etcd_flags(self) -> list[str]:
         client, peer = f"http://127.0.0.1:{self._etcd_port}", f"http://127.0.0.1:{self._peer_port}"
@@ -193,12 +227,16 @@ class ControlPlane:
         ]
 
     def _controller_flags(self) -> list[str]:
+        certificate, key = self._server
         return [
             f"--kubeconfig={self.directory / 'controllers.kubeconfig'}",
-            f"--controllers={_CONTROLLERS}",
+            f"--controllers={','.join(_CONTROLLERS)}",
             "--leader-elect=false",
             "--use-service-account-credentials=false",
-            "--secure-port=0",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={self._controllers_port}",
+            f"--tls-cert-file={certificate}",
+            f"--tls-private-key-file={key}",
         ]
 
     def _write_kubeconfig(self, path: Path, *, user: dict[str, str]) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
+import shutil
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 10
 
 
@@ -32,14 +29,13 @@ def start(
     """Starts it in a session of its own (Ctrl-C goes to us alone), to be killed by the kernel when we die."""
     with log.open("ab") as output:
         return subprocess.Popen(
-            [str(part) for part in command],
+            [*_dying_with_us(), *(str(part) for part in command)],
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=environment,
             cwd=log.parent,
             start_new_session=True,
-            preexec_fn=_die_with_parent if os.uname().sysname == "Linux" else None,
         )
 
 
@@ -58,8 +54,7 @@ def tail(log: Path, *, lines: int = 15) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
 
 
-_LIBC = ctypes.CDLL(None)
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _dying_with_us() -> list[str]:
+    """Linux's own way, where util-linux is there; elsewhere a SIGKILL of the parent leaves its children running."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
+from typing import Any
 
 import kopf
 from pythonjsonlogger.json import JsonFormatter
@@ -35,29 +36,54 @@ async def _operate(settings: Settings) -> int:
     configuration = await load_configuration(kubeconfig=settings.kubeconfig or None, context=settings.context or None)
     client = Client(configuration, observer=metrics.observe_request)
     controller = Controller(client, settings=settings, metrics=metrics)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await controller.start()
     try:
-        return await _watch(controller, client, stop=stop)
+        return await _run_until_told(controller, client)
     finally:
-        logger.info("stopping")
         await controller.stop()
         await client.close()
 
 
-async def _watch(controller: Controller, client: Client, *, stop: asyncio.Event) -> int:
-    """Runs kopf, which returns when it is told to stop (it takes over the signals), and raises when it can't go on."""
-    registry = handlers.registry(notice=controller.notice, client=client)
+async def _run_until_told(controller: Controller, client: Client) -> int:
+    """Starts the controller and the watches that feed it; the controller is stopped first, so that no pass is cut."""
+    told, watches_end = asyncio.Event(), asyncio.Event()
+    await controller.start()
+    existing = asyncio.all_tasks()
+    watches = asyncio.create_task(_watch(controller, client, until=watches_end, told=told, ignored=existing))
+    waiting = asyncio.create_task(told.wait())
+    await asyncio.wait([watches, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    logger.info("stopping")
+    await controller.stop()
+    watches_end.set()
+    return await watches
+
+
+async def _watch(
+    controller: Controller,
+    client: Client,
+    *,
+    until: asyncio.Event,
+    told: asyncio.Event,
+    ignored: set[asyncio.Task[Any]],
+) -> int:
+    """Runs kopf until it is told to end; returns the exit code."""
+    existing = {*ignored, *([task] if (task := asyncio.current_task()) else [])}
     try:
-        await kopf.operator(
-            registry=registry, settings=handlers.settings(), clusterwide=True, standalone=True, stop_flag=stop
+        tasks = await kopf.spawn_tasks(
+            registry=handlers.registry(notice=controller.notice, client=client),
+            settings=handlers.settings(),
+            clusterwide=True,
+            standalone=True,
+            stop_flag=until,
         )
+        # kopf has just taken the signals, and would end at once, cutting whatever runs: they are ours.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, told.set)
+        await kopf.run_tasks(tasks, ignored=existing)
     except Exception as error:  # noqa: BLE001 - whatever ends kopf, a restart by the kubelet is the way on
         logger.error("the watches have ended: %s: %s", type(error).__name__, error)  # noqa: TRY400 - one line is enough
         return 1
-    return 0
+    return 0 if told.is_set() else 1
 
 
 def _set_up_logging(settings: Settings) -> None:

@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -49,6 +50,8 @@ async def load_configuration(*, kubeconfig: str | None, context: str | None) -> 
 
     Raises errors.Unavailable with what was looked for where there is none.
     """
+    if kubeconfig and not Path(kubeconfig).exists():
+        raise errors.Unavailable(f"kubeconfig {kubeconfig}: no such file")
     configuration = official.Configuration()
     in_cluster = bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
     try:

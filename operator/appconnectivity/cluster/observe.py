@@ -99,7 +99,7 @@ class Observer:
     async def _facts(self, namespace: str, *, labels: Mapping[str, str], wanted: References) -> Facts:
         own, peers, dns, api_server = await asyncio.gather(
             self._client.list(SERVICE, namespace=namespace),
-            self._peers(namespace, wanted=wanted),
+            self._peers(wanted),
             self.dns() if wanted.dns else _nothing(),
             self._api_server() if wanted.api_server else _no_endpoints(),
         )
@@ -142,7 +142,7 @@ class Observer:
         slices = await self._slices("default", "kubernetes")
         return tuple(sorted((decode.endpoints(body) for body in slices), key=lambda entry: entry.addresses))
 
-    async def _peers(self, namespace: str, *, wanted: References) -> dict[str, Peer]:
+    async def _peers(self, wanted: References) -> dict[str, Peer]:
         """The other namespaces that flows point to, by name or by label; the own one too where labels select it."""
         if not wanted.namespaces and not wanted.selectors:
             return {}

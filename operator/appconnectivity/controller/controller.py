@@ -81,12 +81,15 @@ class Controller:
 
     async def stop(self) -> None:
         """Lets passes that have begun end, within STOP_SECONDS, and starts no more."""
+        if not self._tasks:
+            return
         self._queue.close()
         self._tasks[0].cancel()
         await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
         await self._probes.stop()
 
     async def _work(self) -> None:
@@ -106,7 +109,7 @@ class Controller:
         except errors.ClusterError as error:
             self._failed(namespace, reason=type(error).__name__, said=str(error))
             return
-        except Exception as error:  # noqa: BLE001 - one namespace's trouble must not end the worker
+        except Exception as error:  # one namespace's trouble must not end the worker
             logger.exception("pass over namespace %s", namespace)
             self._failed(namespace, reason="InternalError", said=str(error))
             return

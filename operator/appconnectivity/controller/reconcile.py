@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from appconnectivity.cluster.report import Reporter
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.triggers import Triggers
 from appconnectivity.core import api, changes, drift, status
-from appconnectivity.core.compile import Compiled, Compiler
+from appconnectivity.core.compile import Compiled, Compiler, ObjectResult
 from appconnectivity.core.drift import Drift, RepairLog
 from appconnectivity.core.facts import Options
 from appconnectivity.core.findings import Finding, Reason
@@ -114,9 +115,9 @@ class Reconciler:
                 continue
             self._log(observation.namespace).record(found.name, now=self.monotonic())
             self.metrics.drift.labels(found.who).inc()
-            said = f"NetworkPolicy {found.name} was {found.change} by {found.who}; it was put back"
-            logger.warning("%s in namespace %s", said, observation.namespace)
-            await self._event(bodies[owners[found.name]], Finding(Reason.DRIFT_REPAIRED, said), warning=True)
+            logger.warning("%s, in namespace %s", found.sentence, observation.namespace)
+            finding = Finding(Reason.DRIFT_REPAIRED, found.sentence)
+            await self._event(bodies[owners[found.name]], finding, warning=True)
 
     def _outcome(self, observation: Observation, compiled: Compiled, applied: Applied) -> status.Outcome:
         log, now = self._log(observation.namespace), self.monotonic()
@@ -134,18 +135,21 @@ class Reconciler:
     async def _report(self, observation: Observation, compiled: Compiled, outcome: status.Outcome) -> bool:
         """Writes every status that has changed; True where all could be written."""
         bodies = {body["metadata"]["name"]: body for body in observation.bodies}
-        complete = True
-        for result in compiled.objects:
-            body = bodies[result.intent.name]
-            previous = body.get("status") or {}
-            wanted = status.build(
-                result, outcome, compiled=compiled, previous=previous, now=self.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
-            )
-            if wanted != previous:
-                complete &= await self._write_status(body, wanted)
-                for finding, warning in changes.worth_telling(previous, wanted):
-                    await self._event(body, finding, warning=warning)
-        return complete
+        written = await asyncio.gather(
+            *(self._report_one(bodies[result.intent.name], result, compiled, outcome) for result in compiled.objects)
+        )
+        return all(written)
+
+    async def _report_one(self, body: Body, result: ObjectResult, compiled: Compiled, outcome: status.Outcome) -> bool:
+        previous = body.get("status") or {}
+        now = self.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+        wanted = status.build(result, outcome, compiled=compiled, previous=previous, now=now)
+        if wanted == previous:
+            return True
+        is_written = await self._write_status(body, wanted)
+        for finding, warning in changes.worth_telling(previous, wanted):
+            await self._event(body, finding, warning=warning)
+        return is_written
 
     async def _write_status(self, body: Body, wanted: Mapping[str, Any]) -> bool:
         metadata = body["metadata"]

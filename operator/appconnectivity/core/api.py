@@ -41,7 +41,8 @@ MAX_BLOCKS = 32
 
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 _LABEL_KEY = re.compile(
-    r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+    r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+    r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 )
 _DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
@@ -159,8 +160,8 @@ class End(_Model):
         wheres = sum(where is not None for where in (self.namespace, self.namespace_selector))
         if given > 1 or given + wheres == 0:
             raise ValueError(
-                "say exactly one of app, podSelector, service, ipBlocks, entity, or only namespace or namespaceSelector;"
-                " for every pod of this namespace write podSelector: {}"
+                "say exactly one of app, podSelector, service, ipBlocks, entity, or only namespace or"
+                " namespaceSelector; for every pod of this namespace write podSelector: {}"
             )
         if wheres > 1:
             raise ValueError("say namespace or namespaceSelector, not both")

@@ -101,7 +101,7 @@ class Compiler:
                 facts=self.facts,
                 closed_flows=frozenset(flow.name for flow in flows if not flow.policies and not flow.kept),
             )
-        except Exception as error:  # one object's poison must not stop the others of the namespace
+        except Exception as error:  # noqa: BLE001 - one object's poison must not stop the others of the namespace
             finding = Finding(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}; please report this")
             return self._refused(replace(intent, header=None), refusal=finding)
         policies = (*own.policies, *(policy for flow in flows for policy in flow.policies))
@@ -184,7 +184,7 @@ class Compiler:
         )
 
     def _halves(self, entry: Entry, resolved: Resolved, *, intent: Intent) -> tuple[Policy, ...]:
-        """The egress policy at the source and the ingress policy at the destination, as far as they are ours to write."""
+        """The egress policy at the source and the ingress policy at the destination, as far as they are ours."""
         source, destination = resolved.source, resolved.destination
         halves = []
         if source.subject is not None and api.PolicyType.EGRESS in intent.governed:

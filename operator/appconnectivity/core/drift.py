@@ -27,6 +27,11 @@ class Drift:
     def who(self) -> str:
         return self.manager or "unknown"
 
+    @property
+    def sentence(self) -> str:
+        who = f"by {self.manager}" if self.manager else "(the API server's audit log says by whom)"
+        return f"NetworkPolicy {self.name} was {self.change} {who} and has been put back"
+
 
 def find(plan: Plan, *, written: Mapping[str, str]) -> tuple[Drift, ...]:
     """The steps that repair drift rather than follow a changed intent.

@@ -12,13 +12,13 @@ from enum import StrEnum
 class Reason(StrEnum):
     """Why something is as it is. The text behind each is its documentation."""
 
+    meaning: str
+
     def __new__(cls, value: str, meaning: str = "") -> Reason:
         member = str.__new__(cls, value)
         member._value_ = value
+        member.meaning = meaning
         return member
-
-    def __init__(self, _value: str, meaning: str = "") -> None:
-        self.meaning = meaning
 
     PENDING = "Pending", "The operator has not looked at this object yet."
     READY = "Ready", "Every policy that the object asks for is written."

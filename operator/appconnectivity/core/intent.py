@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from appconnectivity.core.findings import Finding, Reason
 
 @dataclass(frozen=True)
 class Entry:
-    """One flow of an object: understood, or refused with a finding. ``fingerprint`` tells its meaning from another's."""
+    """One flow of an object: understood, or refused with a finding. ``fingerprint`` stands for its meaning."""
 
     name: str
     fingerprint: str
@@ -91,22 +92,33 @@ def _parse_header(raw: Mapping[str, Any]) -> tuple[api.Header | None, Finding | 
 
 
 def _parse_flows(raws: list[Any], *, app_label: str) -> tuple[Entry, ...]:
+    """All flows by name. What is understood is named first, so that a bad flow never takes a good one's name."""
     flows = [_parse_flow(raw, index=index) for index, raw in enumerate(raws)]
+    prints = [naming.fingerprint(raw, app_label=app_label) for raw in raws]
     names = naming.flow_names([flow if isinstance(flow, api.Flow) else None for flow in flows])
     entries: dict[str, Entry] = {}
-    for index, (name, flow, raw) in enumerate(zip(names, flows, raws, strict=True)):
-        if name in entries and flow == entries[name].flow:
-            continue  # said twice, means the same
-        if name in entries:
-            name, flow = f"flow-{index + 1}", Finding(Reason.INVALID, f"spec.flows[{index}]: the name {name} is taken")
-        entries[name] = _entry(name=name, flow=flow, fingerprint=naming.fingerprint(raw, app_label=app_label))
+    for name, fingerprint, flow in sorted(
+        ((n, p, f) for n, p, f in zip(names, prints, flows, strict=True) if isinstance(f, api.Flow)),
+        key=lambda entry: entry[:2],
+    ):
+        if name not in entries:
+            entries[name] = Entry(name=name, fingerprint=fingerprint, flow=flow)
+        elif entries[name].flow != flow:  # the CRD refuses this; said twice and meaning the same is one flow
+            refusal = Finding(Reason.INVALID, f"the name {name} stands for two different flows")
+            spare = f"{name[:54]}-{fingerprint[:8]}"
+            entries[spare] = Entry(name=spare, fingerprint=fingerprint, refusal=refusal)
+    for raw, name, fingerprint, flow in zip(raws, names, prints, flows, strict=True):
+        if isinstance(flow, Finding):
+            shown = _given_name(raw) or name
+            shown = shown if shown not in entries else f"{shown[:54]}-{fingerprint[:8]}"
+            entries[shown] = Entry(name=shown, fingerprint=fingerprint, refusal=flow)
     return tuple(entries[name] for name in sorted(entries))
 
 
-def _entry(*, name: str, flow: api.Flow | Finding, fingerprint: str) -> Entry:
-    if isinstance(flow, Finding):
-        return Entry(name=name, fingerprint=fingerprint, refusal=flow)
-    return Entry(name=name, fingerprint=fingerprint, flow=flow)
+def _given_name(raw: Any) -> str:
+    """The name that a flow which is not understood gives itself, where that can be shown."""
+    name = raw.get("name") if isinstance(raw, Mapping) else None
+    return name if isinstance(name, str) and re.fullmatch("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name) else ""
 
 
 def _parse_flow(raw: Any, *, index: int) -> api.Flow | Finding:

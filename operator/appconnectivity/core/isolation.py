@@ -124,7 +124,7 @@ def _all_ends(intent: Intent) -> list[api.End]:
 
 
 def _sources(intent: Intent, closed_flows: frozenset[str]) -> list[api.End]:
-    """Without a deny only flows isolate: where one has no policies, its source needs no DNS-allow, and must not get it."""
+    """Without a deny only flows isolate: where one has no policies, its source must not get a DNS-allow."""
     return [entry.flow.from_ for entry in intent.entries if entry.flow and entry.name not in closed_flows]
 
 

@@ -97,7 +97,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Policy:
-    """A NetworkPolicy that should stand. ``spec`` has every API default spelled out, so that live ones compare equal."""
+    """A NetworkPolicy that should stand. ``spec`` spells every API default out, so that live ones compare equal."""
 
     namespace: str
     name: str

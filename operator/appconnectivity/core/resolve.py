@@ -45,20 +45,19 @@ def resolve(flow: api.Flow, *, namespace: str, app_label: str, facts: Facts, opt
     end = _Ends(namespace=namespace, app_label=app_label, facts=facts, options=options)
     source = end.side(flow.from_, ports=ALL_PORTS)
     destination = end.side(flow.to, ports=wanted)
-    for side in (source, destination):
-        if isinstance(side, Finding):
-            return side
-    assert isinstance(source, Side) and isinstance(destination, Side)  # the loop above has returned otherwise
+    if isinstance(source, Finding):
+        return source
+    if isinstance(destination, Finding):
+        return destination
     if source.subject is None and destination.subject is None:
         return Finding(
             Reason.NO_LOCAL_END,
             f"neither end is in namespace {namespace}; an object can only open doors of its own namespace",
         )
-    if flow.to.ip_blocks is not None or flow.to.entity in (api.Entity.INTERNET, api.Entity.ANY):
-        if wanted is not None and wanted.has_names:
-            return Finding(
-                Reason.NAMED_PORT_WITHOUT_PODS, f"{wanted}: a port name is a container's; say numbers for addresses"
-            )
+    if wanted is not None and wanted.has_names and not flow.to.is_pods and flow.to.entity is not api.Entity.CLUSTER:
+        return Finding(
+            Reason.NAMED_PORT_WITHOUT_PODS, f"{wanted}: a port name is a container's; say numbers for addresses"
+        )
     return Resolved(source=source, destination=destination)
 
 
