@@ -50,7 +50,7 @@ async def load_configuration(*, kubeconfig: str | None, context: str | None) -> 
 
     Raises errors.Unavailable with what was looked for where there is none.
     """
-    if kubeconfig and not Path(kubeconfig).exists():
+    if kubeconfig and not await asyncio.to_thread(Path(kubeconfig).exists):
         raise errors.Unavailable(f"kubeconfig {kubeconfig}: no such file")
     configuration = official.Configuration()
     in_cluster = bool(os.environ.get("KUBERNETES_SERVICE_HOST"))

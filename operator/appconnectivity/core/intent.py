@@ -107,11 +107,11 @@ def _parse_flows(raws: list[Any], *, app_label: str) -> tuple[Entry, ...]:
             refusal = Finding(Reason.INVALID, f"the name {name} stands for two different flows")
             spare = f"{name[:54]}-{fingerprint[:8]}"
             entries[spare] = Entry(name=spare, fingerprint=fingerprint, refusal=refusal)
-    for raw, name, fingerprint, flow in zip(raws, names, prints, flows, strict=True):
-        if isinstance(flow, Finding):
+    for raw, name, fingerprint, refused in zip(raws, names, prints, flows, strict=True):
+        if isinstance(refused, Finding):
             shown = _given_name(raw) or name
             shown = shown if shown not in entries else f"{shown[:54]}-{fingerprint[:8]}"
-            entries[shown] = Entry(name=shown, fingerprint=fingerprint, refusal=flow)
+            entries[shown] = Entry(name=shown, fingerprint=fingerprint, refusal=refused)
     return tuple(entries[name] for name in sorted(entries))
 
 
