@@ -145,8 +145,10 @@ def test_the_api_server_comes_back_with_its_data_on_the_same_address() -> None:
 
 
 def test_a_failure_inside_leaves_nothing() -> None:
-    with pytest.raises(ZeroDivisionError), ControlPlane() as plane:
-        pids = plane.pids.values()
+    plane = ControlPlane()
+    pids = plane.pids.values()
+
+    with pytest.raises(ZeroDivisionError), plane:
         raise ZeroDivisionError
 
     assert not plane.directory.exists()

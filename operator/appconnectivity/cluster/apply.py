@@ -22,9 +22,13 @@ from appconnectivity.core.policy import Policy, is_ours, matches
 
 @dataclass
 class Applied:
-    """What came of it. ``versions`` are the resourceVersions that our own writes made, by policy name."""
+    """What came of it. ``stale`` names policies that changed after they were read: a new pass must judge them.
+
+    ``versions`` are the resourceVersions that our own writes made, by policy name.
+    """
 
     written: list[Step] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
     failures: dict[str, Finding] = field(default_factory=dict)
     conflicts: set[str] = field(default_factory=set)
     versions: dict[str, str] = field(default_factory=dict)
@@ -50,32 +54,38 @@ class Applier:
 
     async def _deny(self, plan: Plan, compiled: Compiled, applied: Applied) -> None:
         """Closes only what has its openings: each allow must have been read back as it should be."""
-        if not plan.denies:
+        closing = [step for step in plan.denies if _closes_more(step)]
+        await self._each([step for step in plan.denies if step not in closing], applied)
+        if not closing:
             return
         namespace = compiled.policies[0].namespace
         live = {body["metadata"]["name"]: body for body in await self._client.list(NETWORK_POLICY, namespace=namespace)}
-        denies = {step.name for step in plan.denies}
+        denies = {step.name for step in closing}
         missing = [p.name for p in compiled.policies if p.name not in denies and not _stands(p, live=live)]
         waiting = [name for name in missing if name not in applied.conflicts and name not in plan.held]
         if not waiting:
-            await self._each(plan.denies, applied)
+            await self._each(closing, applied)
             return
-        for step in plan.denies:
+        for step in closing:
             applied.failures[step.name] = Finding(
                 Reason.WAITING_FOR_ALLOWS, f"{step.name} waits until {', '.join(waiting[:4])} could be written"
             )
 
     async def _each(self, steps: Iterable[Step], applied: Applied) -> None:
-        await asyncio.gather(*(self._one(step, applied) for step in steps))
+        """All of a batch, also when one fails: no write may still be under way when the next pass begins."""
+        ends = await asyncio.gather(*(self._one(step, applied) for step in steps), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
 
     async def _one(self, step: Step, applied: Applied) -> None:
         try:
             body = await self._write(step)
-        except errors.Conflict as error:
+        except errors.Conflict:
             if step.action is Action.CREATE:
                 applied.conflicts.add(step.name)
-            else:  # it changed since it was read; that change has queued the namespace again
-                applied.failures[step.name] = Finding(Reason.WRITE_FAILED, str(error))
+            else:
+                applied.stale.append(step.name)
         except errors.Forbidden as error:
             applied.failures[step.name] = Finding(Reason.FORBIDDEN, str(error))
         except errors.Rejected as error:
@@ -122,6 +132,11 @@ def _is_alone(body: dict[str, Any]) -> bool:
     """True where what we have just created is not in truth an older object of somebody else that agreed with us."""
     managers = body["metadata"].get("managedFields") or ()
     return is_ours(body) and len(managers) == 1
+
+
+def _closes_more(step: Step) -> bool:
+    """False where a deny only gets another owner or text."""
+    return step.observed is None or step.policy is None or step.observed.get("spec") != step.policy.spec
 
 
 def _stands(policy: Policy, *, live: dict[str, dict[str, Any]]) -> bool:

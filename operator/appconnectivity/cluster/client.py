@@ -110,7 +110,7 @@ class Client:
         """The object, or None where the API server says that there is none."""
         try:
             return await self._request("get", kind, kind.path(namespace=namespace, name=name))
-        except _NotFound:
+        except errors.NotFound:
             return None
 
     async def apply(self, kind: Kind, body: Body, *, force: bool, subresource: str = "") -> dict[str, Any]:
@@ -137,7 +137,7 @@ class Client:
         preconditions = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
         try:
             await self._request("delete", kind, _path_of(kind, body), body={"preconditions": preconditions})
-        except _NotFound:
+        except errors.NotFound:
             return
 
     async def _request(
@@ -194,10 +194,6 @@ class _Retryable(Exception):
         self.retry_after = retry_after
 
 
-class _NotFound(errors.Unavailable):
-    """404. For a list or an apply this means that the kind or the namespace is missing."""
-
-
 def _path_of(kind: Kind, body: Body, subresource: str = "") -> str:
     metadata = body["metadata"]
     return kind.path(namespace=metadata["namespace"], name=metadata["name"], subresource=subresource)
@@ -225,7 +221,7 @@ def _failure(status: int, text: bytes, *, what: str, retry_after: str | None) ->
     kinds: dict[int, type[errors.ClusterError]] = {
         401: errors.Unavailable,
         403: errors.Forbidden,
-        404: _NotFound,
+        404: errors.NotFound,
         409: errors.Conflict,
     }
     return kinds.get(status, errors.Rejected)(said)

@@ -1,7 +1,8 @@
 """What can go wrong with a request, by what the caller will do about it.
 
 ClusterError
-├── Unavailable      nothing is known: try the whole pass again later (network, timeouts, 401, 429, 5xx, missing CRD)
+├── Unavailable      nothing is known: try the whole pass again later (network, timeouts, 401, 429, 5xx)
+│   └── NotFound     404; for a list or an apply this means that the kind or the namespace is missing
 ├── Forbidden        the API server does not allow it: report, try again later
 ├── Conflict         somebody was faster, or owns the field: read again
 ├── Rejected         the API server refuses the object itself (400, 413, 422)
@@ -17,6 +18,10 @@ class ClusterError(Exception):
 
 class Unavailable(ClusterError):
     """The answer is unknown, so nothing may be concluded from it."""
+
+
+class NotFound(Unavailable):
+    """What the path names is not there."""
 
 
 class Forbidden(ClusterError):

@@ -6,8 +6,8 @@ One failed read fails the whole observation: what could not be read is unknown, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from appconnectivity.cluster import decode
@@ -52,8 +52,13 @@ class Observer:
         self._options = options
         self._dns_services = tuple(dns_services)
 
-    async def observe(self, namespace: str) -> Observation | None:
-        """The namespace as it is now, or None where it is gone or being deleted. Raises errors.ClusterError."""
+    async def observe(
+        self, namespace: str, *, refer: Callable[[str, References], None] = lambda *_: None
+    ) -> Observation | None:
+        """The namespace as it is now, or None where it is gone or being deleted. Raises errors.ClusterError.
+
+        ``refer`` is told what will be looked up before it is, so that no change in between goes unnoticed.
+        """
         body, objects, policies = await asyncio.gather(
             self._client.get(NAMESPACE, name=namespace),
             self._client.list(APP_CONNECTIVITY, namespace=namespace),
@@ -64,19 +69,14 @@ class Observer:
         bodies = _existing(objects)
         intents = self._parse(bodies)
         wanted = references(intents)
+        refer(namespace, replace(wanted, pending=True))
         facts = await self._facts(namespace, labels=_labels(body), wanted=wanted) if intents else Facts(namespace)
         return Observation(
             namespace=namespace,
             bodies=tuple(bodies),
             policies=tuple(policies),
             intents=intents,
-            references=References(
-                namespaces=wanted.namespaces | facts.peers.keys(),
-                selectors=wanted.selectors,
-                services=wanted.services,
-                api_server=wanted.api_server,
-                dns=wanted.dns,
-            ),
+            references=replace(wanted, namespaces=wanted.namespaces | facts.peers.keys()),
             facts=facts,
         )
 

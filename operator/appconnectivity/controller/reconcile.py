@@ -53,7 +53,7 @@ class Reconciler:
 
     async def reconcile(self, namespace: str) -> Result:
         """One pass. Raises errors.Unavailable where something could not be read: then nothing was concluded."""
-        observation = await self.observer.observe(namespace)
+        observation = await self.observer.observe(namespace, refer=self.triggers.remember)
         if observation is None or _is_idle(observation):
             self._forget(namespace)
             return Result(complete=True)
@@ -64,6 +64,8 @@ class Reconciler:
         applied = await self.applier.apply(steps, compiled)
         self._record(observation, compiled, applied)
         await self._tell_of_drift(observation, compiled, applied, drifts)
+        if applied.stale:
+            return Result(complete=False)
         reported = await self._report(observation, compiled, self._outcome(observation, compiled, applied))
         return Result(
             complete=reported and not applied.failures,
@@ -91,7 +93,7 @@ class Reconciler:
         self._written[namespace] = {
             policy.name: policy.digest
             for policy in compiled.policies
-            if policy.name not in applied.failures and policy.name not in applied.conflicts
+            if policy.name not in {*applied.failures, *applied.conflicts, *applied.stale}
         }
         for name, version in applied.versions.items():
             self.triggers.expect("networkpolicies", namespace, name, version)
@@ -155,6 +157,8 @@ class Reconciler:
         metadata = body["metadata"]
         try:
             version = await self.reporter.status(body, wanted)
+        except errors.NotFound:  # deleted meanwhile
+            return True
         except errors.Unavailable:
             raise
         except errors.ClusterError as error:

@@ -13,6 +13,8 @@ from appconnectivity.core.references import References
 Body = Mapping[str, Any]
 
 _SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+# An event that came before its answer leaves its expectation behind; the oldest go first, at the cost of an idle pass.
+MAX_EXPECTED = 10_000
 _API_SERVER = ("default", "kubernetes")
 
 
@@ -33,6 +35,8 @@ class Triggers:
     def expect(self, plural: str, namespace: str, name: str, version: str) -> None:
         """Our own write made this resourceVersion: its event brings no news."""
         self._own_writes[(plural, namespace, name)] = version
+        if len(self._own_writes) > MAX_EXPECTED:
+            self._own_writes.pop(next(iter(self._own_writes)))
 
     def concerned(self, plural: str, body: Body) -> set[str]:
         """The namespaces to look at again because of this event."""
@@ -75,7 +79,11 @@ class Triggers:
         return found
 
     def _pointing_to(self, namespace: str) -> set[str]:
-        return {other for other, refs in self._references.items() if namespace in refs.namespaces}
+        return {
+            other
+            for other, refs in self._references.items()
+            if namespace in refs.namespaces or (refs.pending and refs.selectors)
+        }
 
 
 def _is_marked(body: Body) -> bool:

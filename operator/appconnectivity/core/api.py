@@ -48,7 +48,7 @@ _DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 
 def _label_key(key: str) -> str:
-    if len(key) > 317 or not _LABEL_KEY.match(key):
+    if len(key) > 317 or not _LABEL_KEY.fullmatch(key):
         raise ValueError(f"{key!r} is not a valid label key")
     return key
 
@@ -198,7 +198,7 @@ class Flow(_Model):
     def _is_rfc3339(cls, value: Any) -> Any:
         if isinstance(value, datetime):
             return value if value.tzinfo else value.astimezone()
-        if not isinstance(value, str) or not _RFC3339.match(value):
+        if not isinstance(value, str) or not _RFC3339.fullmatch(value):
             raise ValueError('must be a moment such as "2027-01-31T00:00:00Z" (RFC 3339)')
         return value
 

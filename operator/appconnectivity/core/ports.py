@@ -79,11 +79,11 @@ def parse_port(value: int | str) -> Port | None:
     if value == "*":
         return None
     text = str(value)
-    if match := _RANGE.match(text):
+    if match := _RANGE.fullmatch(text):
         first = int(match["first"])
         last = int(match["last"] or first)
         return _numbered(text=text, first=first, last=last, protocol=match["protocol"] or "TCP")
-    match = _NAME.match(text)
+    match = _NAME.fullmatch(text)
     if not match or not re.search("[a-z]", match["name"]) or "--" in match["name"]:
         raise ValueError(f"{text!r} is not a port: {_FORMS}")
     return Port(protocol=match["protocol"] or "TCP", name=match["name"])

@@ -1,8 +1,8 @@
 """What networking.k8s.io/v1 NetworkPolicies mean: who reaches whom, on which ports, computed exactly.
 
 Written from the API's text alone. With ``reading`` and ``rules``, on which it stands, it imports nothing else of the
-package, so that it can be a second opinion on the compiler. It judges NetworkPolicy and nothing else: no routes, no listening processes, no node traffic, no pods on
-the host network (which NetworkPolicy can't select).
+package, so that it can be a second opinion on the compiler. It judges NetworkPolicy and nothing else: no routes, no
+listening processes, no node traffic, no pods on the host network (which NetworkPolicy can't select).
 
 ``ip_blocks_match_pods``: the API means ``ipBlock`` for addresses outside the cluster and leaves pods open. The
 default is True: upstream's end-to-end tests aim ipBlocks at pods, most network plugins match them, and it shows the

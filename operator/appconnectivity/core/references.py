@@ -12,13 +12,17 @@ from appconnectivity.core.selectors import Selector
 
 @dataclass(frozen=True)
 class References:
-    """``namespaces`` by name and by label (``selectors``), Services by (namespace, name), and what is cluster-wide."""
+    """``namespaces`` by name and by label (``selectors``), Services by (namespace, name), and what is cluster-wide.
+
+    ``pending`` while it is not known yet which namespaces the selectors match.
+    """
 
     namespaces: frozenset[str] = frozenset()
     selectors: frozenset[Selector] = frozenset()
     services: frozenset[tuple[str, str]] = frozenset()
     api_server: bool = False
     dns: bool = False
+    pending: bool = False
 
 
 def references(intents: Sequence[Intent]) -> References:
