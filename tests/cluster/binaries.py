@@ -93,7 +93,11 @@ def _build(tools: list[Tool], *, cache: Path) -> None:
 def _lock(path: Path) -> Iterator[None]:
     """So that two runs at once build each program once."""
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say(f"another run builds the programs into {path.parent}; waiting for it ...")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

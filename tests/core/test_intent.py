@@ -22,7 +22,9 @@ def understood(found: Intent) -> list[str]:
 GOOD = flow("a", "b")
 
 BAD_FLOWS = [
-    pytest.param(flow("a", "b", 0), "spec.flows[0].ports: 0: a port must be 1..65535".replace("0: a", "'0': a"), id="port-0"),
+    pytest.param(
+        flow("a", "b", 0), "spec.flows[0].ports: 0: a port must be 1..65535".replace("0: a", "'0': a"), id="port-0"
+    ),
     pytest.param(flow("a", "b", "90-80"), "spec.flows[0].ports: '90-80': the end of a range must not be", id="range"),
     pytest.param(flow("a", "b", "80/tcp"), "spec.flows[0].ports: '80/tcp' is not a port: write 8080", id="protocol"),
     pytest.param(flow("a", "b", True), "spec.flows[0].ports[0]", id="a-truth-is-no-port"),
@@ -57,7 +59,9 @@ BAD_FLOWS = [
     ),
     pytest.param(flow("a", {"ipBlocks": [{"cidr": "::ffff:10.0.0.0/104"}]}), "is IPv4 written as IPv6", id="mapped"),
     pytest.param(flow("a", {"ipBlocks": [{"cidr": "10.0.0.1"}]}), "has no prefix length: write 10.0.0.1/32", id="bare"),
-    pytest.param(flow("a", {"ipBlocks": []}), "spec.flows[0].to.ipBlocks: Tuple should have at least 1", id="no-blocks"),
+    pytest.param(
+        flow("a", {"ipBlocks": []}), "spec.flows[0].to.ipBlocks: Tuple should have at least 1", id="no-blocks"
+    ),
     pytest.param(flow({"entity": "Internet"}, {"entity": "Any"}), "one end must be pods", id="no-pods-at-all"),
     pytest.param({"from": {"app": "a"}, "to": {"app": "b"}}, "ports are needed", id="no-ports"),
     pytest.param(flow("a", "b") | {"ports": []}, "spec.flows[0].ports: Tuple should have at least 1", id="empty-ports"),
@@ -133,7 +137,8 @@ def test_flows_that_are_no_bounded_list_refuse_the_object(flows: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [pytest.param(None, id="null"), pytest.param({}, id="empty"), pytest.param({"flows": None}, id="null-flows")]
+    "spec",
+    [pytest.param(None, id="null"), pytest.param({}, id="empty"), pytest.param({"flows": None}, id="null-flows")],
 )
 def test_an_object_without_flows_is_isolation_alone(spec: Any) -> None:
     body = obj() | {"spec": spec}
@@ -158,18 +163,25 @@ def test_a_flow_said_twice_counts_once(twin: Any) -> None:
         assert understood(found) == ["a-to-b"]
 
 
-def test_two_flows_of_one_given_name_are_not_both_taken() -> None:
-    found = intent(flow("a", "b", name="x"), flow("c", "d", name="x"))
+def test_of_two_flows_with_one_given_name_the_order_does_not_choose() -> None:
+    flows = [flow("a", "b", name="x"), flow("c", "d", name="x")]
+    one, other = intent(*flows), intent(*reversed(flows))
 
-    assert understood(found) == ["x"]
-    assert refusals(found) == {"flow-2": "spec.flows[1]: the name x is taken"}
+    assert understood(one) == ["x"]
+    assert list(refusals(one).values()) == ["the name x stands for two different flows"]
+    assert one.entries == other.entries
 
 
 def test_a_bad_flow_does_not_take_the_name_of_a_good_one() -> None:
-    found = intent("nonsense", flow("a", "b", name="flow-1"), "more of it", flow("c", "d", name="flow-3"))
+    good = [flow("a", "b", name="flow-1"), flow("c", "d", name="flow-3")]
+    found = intent("nonsense", good[0], "more of it", good[1], flow("a", "b", 0, name="flow-1"))
 
     assert understood(found) == ["flow-1", "flow-3"]
-    assert len(refusals(found)) == 2
+    assert len(refusals(found)) == 3
+
+
+def test_a_bad_flow_is_shown_by_the_name_that_it_gives_itself() -> None:
+    assert list(refusals(intent(flow("a", "b", 0, name="web")))) == ["web"]
 
 
 def test_the_app_label_is_the_objects_own_or_the_operators() -> None:

@@ -79,6 +79,12 @@ def test_a_name_does_not_depend_on_the_order_of_labels() -> None:
     assert named(same_ends, clash, twin)[2] == named(same_ends, clash, twin | {"from": other})[2]
 
 
+def test_the_hash_of_a_name_is_the_same_for_the_operator_and_for_a_file() -> None:
+    flows = [flow("a.b", "c", description="why"), flow("a-b", "c")]
+
+    assert named(*flows) == named(flow("a.b", "c", description="else"), flow("a-b", "c"))
+
+
 @pytest.mark.parametrize(
     "body",
     [

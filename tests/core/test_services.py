@@ -69,7 +69,11 @@ def test_an_endpoint_of_another_protocol_does_not_give_the_number() -> None:
     ("given", "wanted", "reason", "said"),
     [
         pytest.param(
-            service("db", HTTP), [81], Reason.SERVICE_PORT_NOT_FOUND, "has no port TCP 81; it has: 80/TCP http", id="port"
+            service("db", HTTP),
+            [81],
+            Reason.SERVICE_PORT_NOT_FOUND,
+            "has no port TCP 81; it has: 80/TCP http",
+            id="port",
         ),
         pytest.param(
             service("db", HTTP), ["80/UDP"], Reason.SERVICE_PORT_NOT_FOUND, "has no port UDP 80", id="protocol"
@@ -78,12 +82,22 @@ def test_an_endpoint_of_another_protocol_does_not_give_the_number() -> None:
             service("db", HTTP), [8080], Reason.SERVICE_PORT_NOT_FOUND, "has no port TCP 8080", id="the-pods-port"
         ),
         pytest.param(
-            replace(service("db"), ports=()), [], Reason.SERVICE_PORT_NOT_FOUND, "has no ports; name its pods", id="none"
+            replace(service("db"), ports=()),
+            [],
+            Reason.SERVICE_PORT_NOT_FOUND,
+            "has no ports; name its pods",
+            id="none",
         ),
         pytest.param(
-            service("db", is_external_name=True), [], Reason.SERVICE_IS_EXTERNAL, "use ipBlocks or entity", id="external"
+            service("db", is_external_name=True),
+            [],
+            Reason.SERVICE_IS_EXTERNAL,
+            "use ipBlocks or entity",
+            id="external",
         ),
-        pytest.param(service("db", selector=None), [], Reason.NO_ENDPOINTS, "no EndpointSlice with addresses", id="bare"),
+        pytest.param(
+            service("db", selector=None), [], Reason.NO_ENDPOINTS, "no EndpointSlice with addresses", id="bare"
+        ),
         pytest.param(
             service("db", selector=None, endpoints=(endpoints("10.0.0.1", other=1),)),
             [],
@@ -102,7 +116,9 @@ def test_what_a_service_can_not_stand_for_is_said(given: Service, wanted: list[A
 
 
 def test_a_service_without_selector_is_single_addresses_of_both_families() -> None:
-    given = service("db", selector=None, endpoints=(endpoints("10.0.0.7", sql=5432), endpoints("2001:db8::7", sql=5433)))
+    given = service(
+        "db", selector=None, endpoints=(endpoints("10.0.0.7", sql=5432), endpoints("2001:db8::7", sql=5433))
+    )
     found = backends(given, wanted=None)
 
     assert isinstance(found, tuple)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -38,6 +38,11 @@ NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 MAX_FLOWS = 64
 MAX_PORTS = 16
 MAX_BLOCKS = 32
+MAX_LABEL_PREFIX = 253
+
+# What is still a moment after conversion to UTC.
+_FIRST_MOMENT = datetime(1, 1, 1, tzinfo=UTC)
+_LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 _LABEL_KEY = re.compile(
@@ -48,7 +53,7 @@ _DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 
 def _label_key(key: str) -> str:
-    if len(key) > 317 or not _LABEL_KEY.fullmatch(key):
+    if not _LABEL_KEY.fullmatch(key) or key.find("/") > MAX_LABEL_PREFIX:
         raise ValueError(f"{key!r} is not a valid label key")
     return key
 
@@ -98,7 +103,16 @@ class Entity(StrEnum):
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        """A field without a value is a field left out, as the API server has it."""
+        if not isinstance(value, dict):
+            return value
+        known = {field.alias for field in cls.model_fields.values()}
+        return {key: given for key, given in value.items() if given is not None or key not in known}
 
 
 class Requirement(_Model):
@@ -129,7 +143,8 @@ class IPBlock(_Model):
 
     cidr: Annotated[str, StringConstraints(min_length=1, max_length=43)]
     except_: Annotated[
-        tuple[Annotated[str, StringConstraints(max_length=43)], ...], Field(alias="except", max_length=16)
+        tuple[Annotated[str, StringConstraints(min_length=1, max_length=43)], ...],
+        Field(alias="except", max_length=16),
     ] = ()
 
     @model_validator(mode="after")
@@ -185,7 +200,7 @@ class Flow(_Model):
     to: End
     ports: Annotated[tuple[StrictInt | StrictStr, ...], Field(min_length=1, max_length=MAX_PORTS)] | None = None
     description: Annotated[str, StringConstraints(max_length=256)] | None = None
-    expiration_time: datetime | None = None
+    expiration_time: Annotated[datetime, Field(ge=_FIRST_MOMENT, le=_LAST_MOMENT)] | None = None
 
     @field_validator("ports")
     @classmethod
@@ -197,8 +212,10 @@ class Flow(_Model):
     @classmethod
     def _is_rfc3339(cls, value: Any) -> Any:
         if isinstance(value, datetime):
-            return value if value.tzinfo else value.astimezone()
-        if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+            understood = value.tzinfo is not None
+        else:
+            understood = isinstance(value, str) and _RFC3339.fullmatch(value) is not None
+        if not understood:
             raise ValueError('must be a moment such as "2027-01-31T00:00:00Z" (RFC 3339)')
         return value
 
@@ -253,7 +270,9 @@ class Spec(Header):
 
 
 def parse_cidr(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """The network that ``text`` names. Raises ValueError for host bits, zones, or IPv4 written as IPv6."""
+    """The network that ``text`` names. Raises ValueError for host bits, zones, netmasks, or IPv4 written as IPv6."""
+    if "%" in text or ("/" in text and not _PREFIX_LENGTH.fullmatch(text.partition("/")[2])):
+        raise ValueError(f"{text!r} is not a CIDR such as 203.0.113.0/24 or 2001:db8::/32")
     try:
         network = ipaddress.ip_network(text, strict=True)
     except ValueError as error:
@@ -265,4 +284,8 @@ def parse_cidr(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     return network
 
 
-_RFC3339 = re.compile(r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$")
+# ipaddress would also read "/08" and "/255.0.0.0".
+_PREFIX_LENGTH = re.compile(r"^(0|[1-9][0-9]{0,2})$")
+_RFC3339 = re.compile(
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)

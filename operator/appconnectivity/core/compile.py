@@ -100,12 +100,13 @@ class Compiler:
                 intent,
                 facts=self.facts,
                 closed_flows=frozenset(flow.name for flow in flows if not flow.policies and not flow.kept),
+                standing=self.standing.keys(),
             )
         except Exception as error:  # noqa: BLE001 - one object's poison must not stop the others of the namespace
             finding = Finding(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}; please report this")
             return self._refused(replace(intent, header=None), refusal=finding)
         policies = (*own.policies, *(policy for flow in flows for policy in flow.policies))
-        kept = own.kept.intersection(self.standing).union(*(flow.kept for flow in flows))
+        kept = own.kept.union(*(flow.kept for flow in flows))
         return ObjectResult(intent=intent, flows=flows, policies=policies, kept=kept)
 
     def _refused(self, intent: Intent, *, refusal: Finding | None) -> ObjectResult:
@@ -136,15 +137,14 @@ class Compiler:
         )
         is_foreign_service = flow.to.service is not None and flow.to.namespace not in (None, intent.namespace)
         if isinstance(resolved, Finding):
-            if is_foreign_service:
-                return FlowResult(entry.name, FlowState.AWAITING_GRANT, describe.awaiting_service(flow))
             hopeless = resolved.reason in (Reason.NO_LOCAL_END, Reason.NAMED_PORT_WITHOUT_PODS)
+            if is_foreign_service and not hopeless:
+                return self._awaiting_service(entry, flow, intent=intent)
             state = FlowState.INVALID if hopeless else FlowState.UNRESOLVED
             return self._without_policies(entry, state, resolved, intent=intent)
         missing = consent.Judge(self.facts, self.options, self.now).ungranted(flow, resolved)
-        if missing and is_foreign_service:
-            # Until that side agrees, not even whether its Service exists may show.
-            return FlowResult(entry.name, FlowState.AWAITING_GRANT, describe.awaiting_service(flow))
+        if is_foreign_service and (missing or resolved.destination.pods is None):
+            return self._awaiting_service(entry, flow, intent=intent)
         return self._resolved(entry, flow, resolved, intent=intent, missing=missing)
 
     def _resolved(
@@ -169,18 +169,26 @@ class Compiler:
         said = "; ".join(notes(flow, resolved, facts=self.facts, dns=intent.header.dns))
         return FlowResult(entry.name, FlowState.ACTIVE, Finding(Reason.ACTIVE, said), policies)
 
+    def _awaiting_service(self, entry: Entry, flow: api.Flow, *, intent: Intent) -> FlowResult:
+        """Until that side agrees, not even whether its Service exists may show: the words are always the same."""
+        finding = describe.awaiting_service(flow)
+        return FlowResult(entry.name, FlowState.AWAITING_GRANT, finding, kept=self._kept(entry, intent=intent))
+
     def _without_policies(self, entry: Entry, state: FlowState, finding: Finding, *, intent: Intent) -> FlowResult:
         kept = self._kept(entry, intent=intent)
         said = "its policies stay as they are" if kept else "nothing is opened for it"
         return FlowResult(entry.name, state, Finding(finding.reason, f"{finding.message}; {said}"), kept=kept)
 
     def _kept(self, entry: Entry, *, intent: Intent) -> frozenset[str]:
-        """The policies that were written for exactly what the flow says now."""
+        """The policies that were written for exactly what the flow says now, unless its time is over."""
+        if entry.flow is not None and consent.has_expired(entry.flow, now=self.now):
+            return frozenset()
         return frozenset(
             name
             for name, body in self.standing.items()
             if _label(body, naming.OBJECT_LABEL) == intent.name
             and (body["metadata"].get("annotations") or {}).get(naming.FINGERPRINT_ANNOTATION) == entry.fingerprint
+            and _is_governed(body, intent=intent)
         )
 
     def _halves(self, entry: Entry, resolved: Resolved, *, intent: Intent) -> tuple[Policy, ...]:
@@ -237,10 +245,15 @@ class Compiler:
             entry.flow.expiration_time
             for intent in intents
             for entry in intent.entries
-            if entry.flow and entry.flow.expiration_time
+            if entry.flow and entry.flow.expiration_time and entry.flow.expiration_time > self.now
         ]
         moments = [moment for end in ends for moment in (end - self.options.expiry_warning, end)]
         return min((moment for moment in moments if moment > self.now), default=None)
+
+
+def _is_governed(body: Mapping[str, Any], *, intent: Intent) -> bool:
+    """False for a policy in a direction that the object has left; where it isn't understood, nothing was left."""
+    return intent.header is None or intent.governed.issuperset(body["spec"].get("policyTypes") or ())
 
 
 def _label(body: Mapping[str, Any], key: str) -> str | None:

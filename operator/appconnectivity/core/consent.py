@@ -132,10 +132,12 @@ def _side_covers(theirs: Side, ours: Side, *, places: _Places) -> bool:
 
 
 def _pods_cover(theirs: Pods, ours: Pods, *, places: _Places) -> bool:
-    """Ours without namespaces are in our own; theirs without namespaces in theirs."""
+    """Ours without namespaces are in our own, theirs in theirs; a label may match our own, so these may be one."""
     inner = ours.pods or EVERYTHING
     if not inner.implies(theirs.pods or EVERYTHING):
         return False
+    if ours.namespaces is None and theirs.namespaces is None:
+        return places.own == places.other
     if ours.namespaces is None:
         return theirs.namespaces is not None and theirs.namespaces.matches(places.own_labels)
     return theirs.namespaces is None or theirs.namespaces.matches(places.other_labels)

@@ -49,7 +49,7 @@ def awaiting_service(flow: api.Flow) -> Finding:
     return Finding(
         Reason.AWAITING_GRANT,
         f"namespace {flow.to.namespace} has not declared this flow to its Service {flow.to.service};"
-        " until it has, nothing is opened here",
+        " until it has, nothing new is opened here",
     )
 
 

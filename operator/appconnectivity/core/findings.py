@@ -53,7 +53,7 @@ class Reason(StrEnum):
     CONTENDED = "Contended", "Somebody keeps changing a policy of ours; repairs are spaced out."
     WAITING_FOR_ALLOWS = "WaitingForAllows", "The default-deny is not written before all allows stand."
 
-    CONNECTED = "Connected", "Both halves of every flow stand, here and in the other namespaces."
+    CONNECTED = "Connected", "No flow waits for another namespace to declare its half."
     AWAITING_GRANT = "AwaitingGrant", "The other namespace has not declared its half of a flow."
 
     EXPIRING = "Expiring", "The flow will be closed soon, at its expirationTime."

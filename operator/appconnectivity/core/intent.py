@@ -103,7 +103,7 @@ def _parse_flows(raws: list[Any], *, app_label: str) -> tuple[Entry, ...]:
     ):
         if name not in entries:
             entries[name] = Entry(name=name, fingerprint=fingerprint, flow=flow)
-        elif entries[name].flow != flow:  # the CRD refuses this; said twice and meaning the same is one flow
+        elif naming.identity(entries[name].flow) != naming.identity(flow):  # said twice the same is one flow
             refusal = Finding(Reason.INVALID, f"the name {name} stands for two different flows")
             spare = f"{name[:54]}-{fingerprint[:8]}"
             entries[spare] = Entry(name=spare, fingerprint=fingerprint, refusal=refusal)

@@ -6,7 +6,8 @@ isolated in egress anyway.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from appconnectivity.core import api, naming, services
@@ -63,7 +64,9 @@ def shared_policies(wants: Sequence[Want], *, facts: Facts) -> tuple[Policy, ...
     return tuple(found)
 
 
-def object_policies(intent: Intent, *, facts: Facts, closed_flows: frozenset[str]) -> Isolating:
+def object_policies(
+    intent: Intent, *, facts: Facts, closed_flows: frozenset[str], standing: Collection[str]
+) -> Isolating:
     """What isolates the ends that an object names, where it does not ask for the whole namespace."""
     header = intent.header
     if header is None or header.default_deny is api.DefaultDeny.NAMESPACE:
@@ -92,7 +95,7 @@ def object_policies(intent: Intent, *, facts: Facts, closed_flows: frozenset[str
             _dns(facts, name, selector, owners=owner, object_name=intent.name)
             for name, (_, selector) in zip(names, ends, strict=True)
         ]
-    return Isolating(policies=tuple(policies), kept=_unfound(intent, facts=facts))
+    return Isolating(policies=tuple(policies), kept=_unfound(intent, facts=facts, standing=standing))
 
 
 def is_dns_assumed(facts: Facts) -> bool:
@@ -143,18 +146,17 @@ def _named_ends(ends: Iterable[api.End], *, intent: Intent, facts: Facts) -> lis
     )
 
 
-def _unfound(intent: Intent, *, facts: Facts) -> frozenset[str]:
-    """Names of isolating policies of Services that are not there just now: they stay, or their pods would open."""
-    names = {
+def _unfound(intent: Intent, *, facts: Facts, standing: Collection[str]) -> frozenset[str]:
+    """Isolating policies that stand for Services which are not there just now: they stay, or their pods would open."""
+    ends = {
         naming.end_name(end)
         for end in _all_ends(intent)
         if end.service and local_selector(end, namespace=intent.namespace, app_label="", facts=facts) is None
     }
-    return frozenset(
-        naming.end_policy(object_name=intent.name, end_name=name, role=role)
-        for name in names
-        for role in ("deny", "allow-dns")
-    )
+    # Another end of the same name may have brought a hash into the name, and may be all that is left of it.
+    spellings = [re.escape(text) for end in ends for text in (end, f"{end[:54]}-")]
+    known = re.compile(rf"{re.escape(intent.name)}\.({'|'.join(spellings)})([0-9a-f]{{8}})?\.(deny|allow-dns)")
+    return frozenset(name for name in standing if ends and known.fullmatch(name))
 
 
 def _owners(wants: Iterable[Want]) -> tuple[Owner, ...]:

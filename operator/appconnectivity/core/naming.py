@@ -22,6 +22,8 @@ DEFAULT_DENY = "appconnectivity.default-deny"
 ALLOW_DNS = "appconnectivity.allow-dns"
 
 _DNS_LABEL_MAX = 63
+# What a flow says about itself, and until when, does not change what it opens.
+_WITHOUT_MEANING = ("name", "description", "expirationTime")
 
 
 def flow_policy(*, object_name: str, flow_name: str, policy_type: api.PolicyType) -> str:
@@ -41,11 +43,15 @@ def digest(value: Any, *, length: int = 8) -> str:
 
 
 def fingerprint(raw: Any, *, app_label: str) -> str:
-    """Two flows with the same fingerprint open the same things, as far as their own text tells."""
+    """Two flows with the same fingerprint open the same things, as far as their own text tells.
+
+    Fields that this version does not know count too: they may narrow what the flow opens.
+    """
     if not isinstance(raw, Mapping):
         return digest([raw, app_label], length=16)
-    meaning = {key: raw.get(key) for key in ("from", "to", "ports")}
-    return digest([meaning, app_label], length=16)
+    known = {key: raw.get(key) for key in ("from", "to", "ports")}
+    meaning = {key: value for key, value in raw.items() if key not in _WITHOUT_MEANING}
+    return digest([known | meaning, app_label], length=16)
 
 
 def flow_names(flows: Sequence[api.Flow | None]) -> list[str]:
@@ -56,7 +62,7 @@ def flow_names(flows: Sequence[api.Flow | None]) -> list[str]:
     """
     names = [flow.name or _by_ends(flow) if flow else f"flow-{index + 1}" for index, flow in enumerate(flows)]
     for refine in (_by_ports, _by_hash):
-        taken = Counter(name for name, _ in {(name, _identity(flow)) for name, flow in zip(names, flows, strict=True)})
+        taken = Counter(name for name, _ in {(name, identity(flow)) for name, flow in zip(names, flows, strict=True)})
         names = [
             refine(flow) if flow and not flow.name and taken[name] > 1 else name
             for name, flow in zip(names, flows, strict=True)
@@ -69,8 +75,9 @@ def end_name(end: api.End) -> str:
     return _fit(_end_slug(end))
 
 
-def _identity(flow: api.Flow | None) -> str:
-    return flow.model_dump_json(exclude={"description"}) if flow else ""
+def identity(flow: api.Flow | None) -> str:
+    """Equal for flows that differ in nothing but their description (and the order of keys)."""
+    return json.dumps(flow.model_dump(mode="json", exclude={"description"}), sort_keys=True) if flow else ""
 
 
 def _by_ends(flow: api.Flow) -> str:
@@ -83,7 +90,7 @@ def _by_ports(flow: api.Flow) -> str:
 
 
 def _by_hash(flow: api.Flow) -> str:
-    return f"{_by_ends(flow)[:54].rstrip('-')}-{digest(_identity(flow))}"
+    return f"{_by_ends(flow)[:54].rstrip('-')}-{digest(identity(flow))}"
 
 
 def _end_slug(end: api.End) -> str:

@@ -47,13 +47,14 @@ def resolve(flow: api.Flow, *, namespace: str, app_label: str, facts: Facts, opt
     destination = end.side(flow.to, ports=wanted)
     if isinstance(source, Finding):
         return source
-    if isinstance(destination, Finding):
-        return destination
-    if source.subject is None and destination.subject is None:
+    # Before anything else: what is wrong whatever is found elsewhere must not depend on what is found there.
+    if source.subject is None and (_is_elsewhere(flow.to, namespace=namespace) or _is_bare(destination)):
         return Finding(
             Reason.NO_LOCAL_END,
             f"neither end is in namespace {namespace}; an object can only open doors of its own namespace",
         )
+    if isinstance(destination, Finding):
+        return destination
     if wanted is not None and wanted.has_names and not flow.to.is_pods and flow.to.entity is not api.Entity.CLUSTER:
         return Finding(
             Reason.NAMED_PORT_WITHOUT_PODS, f"{wanted}: a port name is a container's; say numbers for addresses"
@@ -63,12 +64,21 @@ def resolve(flow: api.Flow, *, namespace: str, app_label: str, facts: Facts, opt
 
 def local_selector(end: api.End, *, namespace: str, app_label: str, facts: Facts) -> Selector | None:
     """The own pods that an end names; None where they are elsewhere or a Service that is not found."""
-    if not end.is_pods or end.namespace_selector is not None or end.namespace not in (None, namespace):
+    if _is_elsewhere(end, namespace=namespace):
         return None
     if end.service is not None:
         found = facts.services.get((namespace, end.service))
         return found.selector if found else None
     return pod_selector(end, app_label=app_label)
+
+
+def _is_elsewhere(end: api.End, *, namespace: str) -> bool:
+    return not end.is_pods or end.namespace_selector is not None or end.namespace not in (None, namespace)
+
+
+def _is_bare(side: Side | Finding) -> bool:
+    """True for a Service of addresses, which has no pods to write a policy for."""
+    return isinstance(side, Side) and side.subject is None
 
 
 def pod_selector(end: api.End, *, app_label: str) -> Selector:
