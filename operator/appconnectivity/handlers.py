@@ -1,7 +1,4 @@
-"""The kopf edge: translates events into notices, and settings and credentials into kopf's. Nothing is decided here.
-
-kopf's watches trigger; the truth is read live (docs/decisions/0001-kopf-triggers-only.md).
-"""
+"""The kopf edge: translates, and decides nothing. kopf's watches trigger; the truth is read live (docs/decisions/0001)."""
 
 from __future__ import annotations
 
@@ -54,7 +51,7 @@ def registry(*, notice: Notice, client: Client) -> kopf.OperatorRegistry:
 
 
 def settings() -> kopf.OperatorSettings:
-    """kopf's settings, each against a trap that was met (RELIABILITY in docs/decisions/0001)."""
+    """kopf's settings, each against a trap that docs/decisions/0001 tells of."""
     made = kopf.OperatorSettings()
     made.peering.standalone = True
     made.persistence.finalizer = f"{api.GROUP}/never-used"  # else kopf strips other kopf operators' finalizers

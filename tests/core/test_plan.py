@@ -35,7 +35,7 @@ def with_spec(name: str, **spec: Any) -> dict[str, Any]:
 
 
 ONE = Compiled(policies=(policy(EGRESS),), kept=frozenset({INGRESS}), objects=())
-NOBODY = {"managedFields": [], "ownerReferences": []}
+NOBODY: dict[str, Any] = {"managedFields": [], "ownerReferences": []}
 
 
 @pytest.mark.parametrize(

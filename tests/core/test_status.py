@@ -20,8 +20,7 @@ EARLY, LATE = "2026-06-01T12:00:00Z", "2026-06-01T13:00:00Z"
 def build(
     compiled: Compiled, outcome: Outcome | None = None, *, previous: Any = None, now: str = EARLY
 ) -> dict[str, Any]:
-    found = status.build(result(compiled), outcome or Outcome(), compiled=compiled, previous=previous or {}, now=now)
-    return found
+    return status.build(result(compiled), outcome or Outcome(), compiled=compiled, previous=previous or {}, now=now)
 
 
 def said(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -48,7 +47,11 @@ FAILED = Outcome(failures={"shop.a-to-b.egress": Finding(Reason.FORBIDDEN, "no")
         pytest.param(
             compile_(obj("x", A_TO_B)),
             Outcome(),
-            {"Ready": ("False", "InvalidFlow"), "Accepted": ("False", "InvalidFlow")},
+            {
+                "Connected": ("Unknown", "InvalidFlow"),
+                "Ready": ("False", "InvalidFlow"),
+                "Accepted": ("False", "InvalidFlow"),
+            },
             id="a-flow-is-invalid",
         ),
         pytest.param(
@@ -56,6 +59,7 @@ FAILED = Outcome(failures={"shop.a-to-b.egress": Finding(Reason.FORBIDDEN, "no")
             Outcome(),
             {
                 "Ready": ("False", "UnsupportedByThisVersion"),
+                "Connected": ("Unknown", "UnsupportedByThisVersion"),
                 "Accepted": ("False", "UnsupportedByThisVersion"),
             },
             id="a-flow-is-of-a-later-version",
@@ -65,6 +69,7 @@ FAILED = Outcome(failures={"shop.a-to-b.egress": Finding(Reason.FORBIDDEN, "no")
             Outcome(),
             {
                 "Ready": ("False", "Invalid"),
+                "Connected": ("Unknown", "Invalid"),
                 "Accepted": ("False", "Invalid"),
                 "Programmed": ("False", "Invalid"),
             },
@@ -73,7 +78,11 @@ FAILED = Outcome(failures={"shop.a-to-b.egress": Finding(Reason.FORBIDDEN, "no")
         pytest.param(
             compile_(obj(TO_DB)),
             Outcome(),
-            {"Ready": ("False", "ServiceNotFound"), "ResolvedRefs": ("False", "ServiceNotFound")},
+            {
+                "Connected": ("Unknown", "ServiceNotFound"),
+                "Ready": ("False", "ServiceNotFound"),
+                "ResolvedRefs": ("False", "ServiceNotFound"),
+            },
             id="a-service-is-missing",
         ),
         pytest.param(
@@ -94,7 +103,11 @@ FAILED = Outcome(failures={"shop.a-to-b.egress": Finding(Reason.FORBIDDEN, "no")
         pytest.param(
             compile_(obj(A_TO_B)),
             Outcome(conflicts=frozenset({DEFAULT_DENY})),
-            {"Ready": ("False", "NameConflict"), "Programmed": ("False", "NameConflict")},
+            {
+                "Connected": ("Unknown", "NameConflict"),
+                "Ready": ("False", "NameConflict"),
+                "Programmed": ("False", "NameConflict"),
+            },
             id="a-foreign-policy-has-the-name-of-the-deny",
         ),
         pytest.param(
@@ -106,19 +119,27 @@ FAILED = Outcome(failures={"shop.a-to-b.egress": Finding(Reason.FORBIDDEN, "no")
         pytest.param(
             compile_(obj(A_TO_B)),
             FAILED,
-            {"Ready": ("False", "Forbidden"), "Programmed": ("False", "Forbidden")},
+            {
+                "Connected": ("Unknown", "Forbidden"),
+                "Ready": ("False", "Forbidden"),
+                "Programmed": ("False", "Forbidden"),
+            },
             id="a-write-was-refused",
         ),
         pytest.param(
             compile_(obj(A_TO_B)),
             Outcome(contended={DEFAULT_DENY: "kubectl-edit"}),
-            {"Ready": ("False", "Contended"), "Programmed": ("False", "Contended")},
+            {
+                "Connected": ("Unknown", "Contended"),
+                "Ready": ("False", "Contended"),
+                "Programmed": ("False", "Contended"),
+            },
             id="somebody-fights",
         ),
         pytest.param(
             compile_(obj(A_TO_B, mode="Audit")),
             Outcome(),
-            {"Ready": ("True", "Audit"), "Programmed": ("False", "Audit")},
+            {"Connected": ("Unknown", "Audit"), "Ready": ("True", "Audit"), "Programmed": ("False", "Audit")},
             id="audit",
         ),
         pytest.param(
@@ -126,6 +147,7 @@ FAILED = Outcome(failures={"shop.a-to-b.egress": Finding(Reason.FORBIDDEN, "no")
             Outcome(),
             {
                 "Ready": ("False", "ServiceNotFound"),
+                "Connected": ("Unknown", "ServiceNotFound"),
                 "ResolvedRefs": ("False", "ServiceNotFound"),
                 "Programmed": ("False", "Audit"),
             },
@@ -153,7 +175,7 @@ def test_a_condition_keeps_its_time_until_its_status_turns() -> None:
 
     assert {entry["lastTransitionTime"] for entry in same["conditions"]} == {EARLY}
     times = {entry["type"]: entry["lastTransitionTime"] for entry in turned["conditions"]}
-    assert times == {"Ready": LATE, "ResolvedRefs": LATE, "Accepted": EARLY, "Programmed": EARLY, "Connected": EARLY}
+    assert times == {"Ready": LATE, "ResolvedRefs": LATE, "Accepted": EARLY, "Programmed": EARLY, "Connected": LATE}
 
 
 def test_an_unchanged_object_has_an_unchanged_status() -> None:
@@ -184,6 +206,21 @@ def test_a_flow_whose_policy_is_foreign_is_in_conflict_and_the_others_go_on() ->
 
     assert [(row["name"], row["state"]) for row in found["flows"]] == [("a-to-b", "Conflict"), ("c-to-d", "Active")]
     assert found["policyCount"] == 5
+
+
+def test_a_flow_whose_policy_could_not_be_written_is_not_active() -> None:
+    found = build(compile_(obj(A_TO_B, flow("c", "d"))), FAILED)
+
+    states = {row["name"]: (row["state"], row["reason"]) for row in found["flows"]}
+    assert states == {"a-to-b": ("NotWritten", "Forbidden"), "c-to-d": ("Active", "Active")}
+    assert found["flowsActive"] == "1/2"
+
+
+def test_in_audit_no_flow_is_active() -> None:
+    found = build(compile_(obj(A_TO_B, mode="Audit")))
+
+    assert [(row["state"], row["reason"]) for row in found["flows"]] == [("NotWritten", "Audit")]
+    assert found["flowsActive"] == "0/1"
 
 
 def test_audit_shows_what_would_be_written() -> None:

@@ -40,13 +40,13 @@ CONDITIONS = {
         "A policy could not be written, or keeps being changed; in `Audit`: nothing is written.",
     ),
     "Connected": (
-        "No flow waits for another namespace. It never holds up `Ready`.",
+        "No flow waits for another namespace. It never holds up `Ready`. (Unknown: the own halves do not stand yet.)",
         "Another namespace has not declared its half of a flow; the message is what to add there.",
     ),
 }
 
 STATES = {
-    FlowState.ACTIVE: "Understood, resolved, and waiting for nobody. `Programmed` says whether it is written.",
+    FlowState.ACTIVE: "Its policies stand, and it waits for nobody.",
     FlowState.EXPIRING: "As Active, and its `expirationTime` is near (`--expiry-warning-hours`).",
     FlowState.EXPIRED: "Its `expirationTime` has passed; its policies are gone.",
     FlowState.AWAITING_GRANT: "Another namespace has not declared its half. The own one is written, save to a Service.",
@@ -54,6 +54,7 @@ STATES = {
     FlowState.INVALID: "It can't be understood, or can't mean anything here. The other flows go on.",
     FlowState.NOT_GOVERNED: "Its half in this namespace is in a direction that `policyTypes` leaves out.",
     FlowState.CONFLICT: "A NetworkPolicy that is not ours has the name of one of its policies.",
+    FlowState.NOT_WRITTEN: "It could not be written, or the object is in `Audit`; the reason says which.",
 }
 
 

@@ -121,9 +121,7 @@ def test_the_words_of_the_message_can_be_pasted_into_the_other_object(
     assert connected(theirs, "grant") == ("True", "Connected")
 
 
-def test_every_namespace_that_a_label_selects_has_to_grant(
-    operator: Operator, team: Team, new_team: NewTeam
-) -> None:
+def test_every_namespace_that_a_label_selects_has_to_grant(operator: Operator, team: Team, new_team: NewTeam) -> None:
     others = [new_team(zone=team.namespace) for _ in range(2)]
     for other in others:
         other.connect("base")

@@ -110,7 +110,7 @@ class Client:
         """The object, or None where the API server says that there is none."""
         try:
             return await self._request("get", kind, kind.path(namespace=namespace, name=name))
-        except errors.NotFound:
+        except (errors.NotFound, errors.NamespaceGone):  # the latter for a Namespace itself
             return None
 
     async def apply(self, kind: Kind, body: Body, *, force: bool, subresource: str = "") -> dict[str, Any]:

@@ -11,6 +11,8 @@ import random
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+# So many keys come before a patient one at the most: not even events without end may keep a sweep from its work.
+URGENT_IN_A_ROW = 8
 FIRST_RETRY_SECONDS = 0.2
 LAST_RETRY_SECONDS = 300.0
 
@@ -27,9 +29,10 @@ class WorkQueue:
     _timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
     _filled: asyncio.Event = field(default_factory=asyncio.Event)
     _closed: bool = False
+    _urgent_in_a_row: int = 0
 
     def add(self, key: str, *, patient: bool = False) -> None:
-        """Queues the key. ``patient`` ones (a sweep's) come after all others."""
+        """Queues the key. ``patient`` ones (a sweep's) let others go first."""
         if key in self._processing:
             self._again.add(key)
         elif key in self._patient and not patient:
@@ -66,8 +69,7 @@ class WorkQueue:
             await self._filled.wait()
         if self._closed:
             return None
-        line = self._urgent or self._patient
-        key, _ = line.popitem(last=False)
+        key, _ = self._line().popitem(last=False)
         self._processing.add(key)
         return key
 
@@ -91,9 +93,15 @@ class WorkQueue:
 
     @property
     def oldest_seconds(self) -> float:
-        """How long the key at the front has been waiting."""
-        waiting = [next(iter(line.values())) for line in (self._urgent, self._patient) if line]
+        """How long the key that came first has been waiting."""
+        waiting = [*self._urgent.values(), *self._patient.values()]
         return _now() - min(waiting) if waiting else 0.0
+
+    def _line(self) -> OrderedDict[str, float]:
+        """The line whose turn it is; at least one of the two is not empty."""
+        is_urgent = bool(self._urgent) and not (self._patient and self._urgent_in_a_row >= URGENT_IN_A_ROW)
+        self._urgent_in_a_row = self._urgent_in_a_row + 1 if is_urgent else 0
+        return self._urgent if is_urgent else self._patient
 
     def _ring(self, key: str) -> None:
         self._timers.pop(key, None)

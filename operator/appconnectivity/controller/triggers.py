@@ -42,9 +42,10 @@ class Triggers:
         """The namespaces to look at again because of this event."""
         metadata = body.get("metadata") or {}
         namespace, name = metadata.get("namespace", ""), metadata.get("name", "")
-        if self._own_writes.get((plural, namespace, name)) == metadata.get("resourceVersion"):
+        if (version := self._own_writes.get((plural, namespace, name))) and version == metadata.get("resourceVersion"):
             self._own_writes.pop((plural, namespace, name))
-            return set()
+            # No news here; yet with our policies a namespace gets isolated, and others may now need its grant.
+            return self._pointing_to(namespace) if plural == "networkpolicies" else set()
         match plural:
             case api.PLURAL:
                 return {namespace, *self._pointing_to(namespace)}

@@ -19,9 +19,9 @@ def worth_telling(previous: Status, current: Status) -> list[tuple[Finding, bool
 def _turns(previous: Status, current: Status) -> Iterator[tuple[Finding, bool]]:
     for kind in ("Ready", "Connected"):
         before, after = condition(previous, kind), condition(current, kind)
-        # A new object that is connected to all it needs is no news; that it is not, is.
-        is_first = not before and after["status"] == "True"
-        if not is_first and (before.get("status"), before.get("reason")) != (after["status"], after["reason"]):
+        # Connected follows Ready into Unknown, and is no news at first: only what turns to or from False is.
+        is_news = kind == "Ready" and bool(before) or "False" in (before.get("status"), after["status"])
+        if is_news and (before.get("status"), before.get("reason")) != (after["status"], after["reason"]):
             yield Finding(Reason(after["reason"]), after["message"]), after["status"] == "False"
 
 

@@ -21,7 +21,8 @@ from appconnectivity.core.resolve import Resolved, resolve
 
 @dataclass(frozen=True)
 class FlowResult:
-    """What became of one flow. ``request`` is what another namespace has to declare, where that is missing."""
+    """What became of one flow: its policies, names of earlier ones that stay as they are, and what another namespace
+    has to declare where that is missing."""
 
     name: str
     state: FlowState
@@ -154,13 +155,7 @@ class Compiler:
         if not policies:
             return FlowResult(entry.name, FlowState.NOT_GOVERNED, describe.not_governed(intent))
         if missing:
-            request = consent.request(
-                flow,
-                resolved,
-                namespace=intent.namespace,
-                app_label=intent.app_label,
-                default_app_label=self.options.app_label,
-            )
+            request = self._request(flow, intent=intent)
             finding = describe.awaiting_grant(flow, missing=missing, request=request)
             return FlowResult(entry.name, FlowState.AWAITING_GRANT, finding, policies, request=request)
         if flow.expiration_time is not None and flow.expiration_time <= self.now + self.options.expiry_warning:
@@ -171,8 +166,18 @@ class Compiler:
 
     def _awaiting_service(self, entry: Entry, flow: api.Flow, *, intent: Intent) -> FlowResult:
         """Until that side agrees, not even whether its Service exists may show: the words are always the same."""
-        finding = describe.awaiting_service(flow)
-        return FlowResult(entry.name, FlowState.AWAITING_GRANT, finding, kept=self._kept(entry, intent=intent))
+        request = self._request(flow, intent=intent)
+        finding = describe.awaiting_service(flow, request=request)
+        kept = self._kept(entry, intent=intent)
+        return FlowResult(entry.name, FlowState.AWAITING_GRANT, finding, kept=kept, request=request)
+
+    def _request(self, flow: api.Flow, *, intent: Intent) -> str:
+        return consent.request(
+            flow,
+            namespace=intent.namespace,
+            app_label=intent.app_label,
+            default_app_label=self.options.app_label,
+        )
 
     def _without_policies(self, entry: Entry, state: FlowState, finding: Finding, *, intent: Intent) -> FlowResult:
         kept = self._kept(entry, intent=intent)

@@ -99,16 +99,15 @@ def has_expired(flow: api.Flow, *, now: datetime) -> bool:
     return flow.expiration_time is not None and flow.expiration_time <= now
 
 
-def request(flow: api.Flow, resolved: Resolved, *, namespace: str, app_label: str, default_app_label: str) -> str:
+def request(flow: api.Flow, *, namespace: str, app_label: str, default_app_label: str) -> str:
     """The flow as the other namespace has to declare it, ready to be pasted into an object's list of flows."""
-    ends = []
-    for end, side in ((flow.from_, resolved.source), (flow.to, resolved.destination)):
-        if side.subject is None:
-            ends.append(_mirrored(end, app_label, default_app_label))
-        else:
-            ends.append(_mirrored(end, app_label, default_app_label) | {"namespace": namespace})
-    ports = [*flow.ports] if flow.ports else [_port_text(port) for port in _ports(resolved.destination).listed]
-    return f"{{from: {_inline(ends[0])}, to: {_inline(ends[1])}, ports: {_inline(ports)}}}"
+    labels = (app_label, default_app_label)
+    ends = [
+        _mirrored(end, *labels) | ({"namespace": namespace} if _is_local(end, namespace=namespace) else {})
+        for end in (flow.from_, flow.to)
+    ]
+    ports = f", ports: {_inline(flow.ports)}" if flow.ports else ""
+    return f"{{from: {_inline(ends[0])}, to: {_inline(ends[1])}{ports}}}"
 
 
 @dataclass(frozen=True)
@@ -162,11 +161,8 @@ def _mirrored(end: api.End, app_label: str, default_app_label: str) -> dict[str,
     return {"podSelector": {}}
 
 
-def _port_text(port: object) -> str | int:
-    protocol, number = str(port).split(" ")
-    if protocol == "TCP":
-        return int(number) if number.isdigit() else number
-    return f"{number}/{protocol}"
+def _is_local(end: api.End, *, namespace: str) -> bool:
+    return end.namespace_selector is None and end.namespace in (None, namespace)
 
 
 def _inline(value: object) -> str:

@@ -45,11 +45,11 @@ def awaiting_grant(flow: api.Flow, *, missing: int, request: str) -> Finding:
     return Finding(Reason.AWAITING_GRANT, f"an AppConnectivity in {where} must declare: {request}")
 
 
-def awaiting_service(flow: api.Flow) -> Finding:
+def awaiting_service(flow: api.Flow, *, request: str) -> Finding:
     return Finding(
         Reason.AWAITING_GRANT,
-        f"namespace {flow.to.namespace} has not declared this flow to its Service {flow.to.service};"
-        " until it has, nothing new is opened here",
+        f"an AppConnectivity in namespace {flow.to.namespace} must declare: {request};"
+        f" or Service {flow.to.service} there has no such port. Until then nothing new is opened here",
     )
 
 

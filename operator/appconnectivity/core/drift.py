@@ -77,7 +77,8 @@ class RepairLog:
         count, last = self._repairs.get(name, (0, now))
         if count < FREE_REPAIRS:
             return 0.0
-        return max(0.0, last + min(LONGEST_PAUSE_SECONDS, 2.0 ** (count - FREE_REPAIRS + 1)) - now)
+        pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** min(count - FREE_REPAIRS + 1, 10))  # a long fight must not overflow
+        return max(0.0, last + pause - now)
 
     def is_contended(self, name: str, *, now: float) -> bool:
         """True while somebody has been changing ``name`` again and again."""

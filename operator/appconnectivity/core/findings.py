@@ -75,6 +75,7 @@ class FlowState(StrEnum):
     INVALID = "Invalid"
     NOT_GOVERNED = "NotGoverned"
     CONFLICT = "Conflict"
+    NOT_WRITTEN = "NotWritten"
 
 
 @dataclass(frozen=True)

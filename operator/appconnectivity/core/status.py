@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from appconnectivity.core import api
@@ -34,9 +34,9 @@ def build(
 
     A condition's lastTransitionTime is kept from ``previous`` unless its status changes.
     """
-    flows = tuple(_with_conflict(flow, outcome) for flow in result.flows)
-    names = _names(result, compiled)
     is_audit = _is_audit(result)
+    flows = tuple(_as_written(flow, outcome, is_audit=is_audit) for flow in result.flows)
+    names = _names(result, compiled)
     status: dict[str, Any] = {
         "conditions": [
             _condition(kind, value, finding, generation=result.intent.generation, previous=previous, now=now)
@@ -71,12 +71,12 @@ def _conditions(
     accepted = _accepted(result, flows)
     resolved = _resolved(flows, dns_assumed=dns_assumed)
     programmed = _programmed(result, outcome, names=names)
-    connected = _connected(flows)
     first_fault = next((f for status, f in (accepted, resolved, programmed) if status == "False"), None)
     if _is_audit(result) and accepted[0] == resolved[0] == "True":
         ready = ("True", programmed[1])
     else:
         ready = ("False", first_fault) if first_fault else ("True", Finding(Reason.READY, programmed[1].message))
+    connected = _connected(flows, not_open=ready[1] if first_fault else None)
     found = (("Ready", ready), ("Accepted", accepted), ("ResolvedRefs", resolved), ("Programmed", programmed))
     return [(kind, status, finding) for kind, (status, finding) in (*found, ("Connected", connected))]
 
@@ -137,10 +137,13 @@ def _programmed(result: ObjectResult, outcome: Outcome, *, names: frozenset[str]
     return "True", Finding(Reason.PROGRAMMED, f"{len(mine)} policies stand")
 
 
-def _connected(flows: tuple[FlowResult, ...]) -> tuple[str, Finding]:
+def _connected(flows: tuple[FlowResult, ...], *, not_open: Finding | None) -> tuple[str, Finding]:
+    """Unknown where our own halves do not stand: then there is nothing to be connected yet."""
     waiting = [flow for flow in flows if flow.state is FlowState.AWAITING_GRANT]
     if waiting:
         return "False", Finding(Reason.AWAITING_GRANT, _list(waiting))
+    if not_open is not None:
+        return "Unknown", Finding(not_open.reason, "not all flows of this object are open on this side; see Ready")
     return "True", Finding(Reason.CONNECTED, "no flow waits for another namespace")
 
 
@@ -154,12 +157,17 @@ def _row(flow: FlowResult) -> dict[str, Any]:
     return row | {"message": _cut(message, MAX_ROW_MESSAGE)} if message else row
 
 
-def _with_conflict(flow: FlowResult, outcome: Outcome) -> FlowResult:
-    taken = sorted(policy.name for policy in flow.policies if policy.name in outcome.conflicts)
-    if not taken:
-        return flow
-    finding = Finding(Reason.NAME_CONFLICT, f"NetworkPolicy {', '.join(taken)} is not ours and is left alone")
-    return FlowResult(flow.name, FlowState.CONFLICT, finding, flow.policies, flow.kept)
+def _as_written(flow: FlowResult, outcome: Outcome, *, is_audit: bool) -> FlowResult:
+    """The flow as it is in the cluster: what could not be written is not active."""
+    names = sorted(policy.name for policy in flow.policies)
+    taken = [name for name in names if name in outcome.conflicts]
+    if taken:
+        said = f"NetworkPolicy {', '.join(taken)} is not ours and is left alone; rename or delete it"
+        return replace(flow, state=FlowState.CONFLICT, finding=Finding(Reason.NAME_CONFLICT, said))
+    failure = next((outcome.failures[name] for name in names if name in outcome.failures), None)
+    if failure is None and is_audit and flow.state in _OPEN_STATES:
+        failure = Finding(Reason.AUDIT, flow.finding.message)
+    return replace(flow, state=FlowState.NOT_WRITTEN, finding=failure) if failure else flow
 
 
 def _condition(

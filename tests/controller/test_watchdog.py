@@ -1,0 +1,329 @@
+"""Sweep, probes and metrics: what makes the operator call itself deaf or stuck, and what must not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import aiohttp
+import pytest
+
+from appconnectivity.cluster import errors
+from appconnectivity.cluster.client import Client
+from appconnectivity.controller import sweep as sweep_module
+from appconnectivity.controller.metrics import Metrics
+from appconnectivity.controller.probes import OLDEST_QUEUED_SECONDS, WATCHER_GRACE_SECONDS, Probes, Watchdog
+from appconnectivity.controller.queue import WorkQueue
+from appconnectivity.controller.sweep import Ledger, Sweeper
+from appconnectivity.core import api
+from builders import compile_, flow, foreign, obj, observed
+
+POLICIES = "networkpolicies"
+
+
+def body(uid: str = "u", version: str = "1", **more: Any) -> dict[str, Any]:
+    return {"metadata": {"uid": uid, "resourceVersion": version, **more}}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeClient:
+    """Lists what it was given, by plural; fails where it was given an error."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Any] = {api.PLURAL: [], POLICIES: []}
+
+    async def list(self, kind: Any, **_: Any) -> list[Any]:
+        answer = self.found[kind.plural]
+        if isinstance(answer, Exception):
+            raise answer
+        return list(answer)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def client() -> FakeClient:
+    return FakeClient()
+
+
+@pytest.fixture
+def sweeper(clock: Clock, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> Sweeper:
+    monkeypatch.setattr(sweep_module, "GRACE_SECONDS", 0.01)
+    return Sweeper(
+        client=cast("Client", client),
+        queue=WorkQueue(),
+        metrics=Metrics(),
+        interval=300.0,
+        clock=clock,
+        ledgers={api.PLURAL: Ledger(), POLICIES: Ledger()},
+    )
+
+
+@pytest.fixture
+def watchdog(sweeper: Sweeper) -> Watchdog:
+    return Watchdog(queue=sweeper.queue, sweeper=sweeper, watched=())
+
+
+# The ledger.
+
+
+def test_what_was_told_of_is_not_missing() -> None:
+    ledger = Ledger()
+    ledger.note(None, body("a", "1"))
+    ledger.note("ADDED", body("b", "1"))
+    ledger.note("MODIFIED", body("b", "2"))
+
+    assert ledger.missing([body("a", "1"), body("b", "2")]) == {}
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [
+        pytest.param(body("new"), {"new": "1"}, id="never-told-of"),
+        pytest.param(body("a", "2"), {"a": "2"}, id="a-change-was-not-told-of"),
+    ],
+)
+def test_what_was_not_told_of_is_missing(there: Any, missing: dict[str, str]) -> None:
+    ledger = Ledger()
+    ledger.note("ADDED", body("a", "1"))
+
+    assert ledger.missing([there]) == missing
+
+
+def test_what_was_deleted_is_forgotten() -> None:
+    ledger = Ledger()
+    ledger.note("ADDED", body("a"))
+    ledger.note("DELETED", body("a"))
+    ledger.note("DELETED", body("never-seen"))
+
+    assert ledger.versions == {}
+
+
+def test_a_late_event_clears_the_suspicion() -> None:
+    ledger = Ledger()
+    suspects = ledger.missing([body("a", "1"), body("b", "1")])
+    before: dict[str, str] = {}
+    ledger.note("ADDED", body("a", "1"))
+
+    assert ledger.still_missing(suspects, before=before) == 1
+
+
+# The sweep.
+
+
+async def test_a_sweep_queues_every_namespace_with_objects_or_policies_of_ours(
+    sweeper: Sweeper, client: FakeClient
+) -> None:
+    ours = observed(compile_(obj(flow("a", "b"))))[0]
+    client.found = {
+        api.PLURAL: [body("o", namespace="one")],
+        POLICIES: [
+            ours | {"metadata": ours["metadata"] | {"namespace": "left-over"}},
+            foreign("theirs", namespace="stranger"),
+        ],
+    }
+    await sweeper.sweep()
+
+    assert sweeper.queue.depth == 2
+    assert [await sweeper.queue.get(), await sweeper.queue.get()] == ["left-over", "one"]
+
+
+@pytest.mark.parametrize("plural", [api.PLURAL, POLICIES])
+async def test_a_sweep_that_could_not_read_everything_concludes_nothing(
+    sweeper: Sweeper, client: FakeClient, plural: str
+) -> None:
+    client.found[api.PLURAL] = [body("o", namespace="one")]
+    client.found[plural] = errors.Unavailable("down")
+    with pytest.raises(errors.Unavailable):
+        await sweeper.sweep()
+
+    assert (sweeper.completed, sweeper.queue.depth, sweeper.deaf_rounds) == (0, 0, {})
+
+
+async def test_a_change_that_no_watch_tells_of_makes_a_deaf_round(sweeper: Sweeper, client: FakeClient) -> None:
+    client.found[api.PLURAL] = [body("o", namespace="one")]
+    await sweeper.sweep()
+    await asyncio.sleep(0.05)
+    assert sweeper.deaf_rounds[api.PLURAL] == 1
+
+    sweeper.ledgers[api.PLURAL].note("ADDED", body("o"))
+    await sweeper.sweep()
+    assert sweeper.deaf_rounds[api.PLURAL] == 0
+    assert b'appconnectivity_missed_events_total{kind="appconnectivities"} 1.0' in sweeper.metrics.text()
+
+
+async def test_a_change_that_is_told_of_within_the_grace_makes_none(sweeper: Sweeper, client: FakeClient) -> None:
+    client.found[api.PLURAL] = [body("o", namespace="one")]
+    await sweeper.sweep()
+    sweeper.ledgers[api.PLURAL].note("ADDED", body("o"))
+    await asyncio.sleep(0.05)
+
+    assert sweeper.deaf_rounds[api.PLURAL] == 0
+
+
+async def test_sweeps_go_on_after_one_has_failed(
+    sweeper: Sweeper, client: FakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeper.interval = 0.005
+    client.found[POLICIES] = errors.Unavailable("down")
+    running = asyncio.create_task(sweeper.run())
+    await asyncio.sleep(0.02)
+    assert sweeper.api_is_down
+    client.found[POLICIES] = []
+    await asyncio.sleep(0.05)
+    running.cancel()
+
+    assert sweeper.completed > 1
+    assert not sweeper.api_is_down
+
+
+# The watchdog.
+
+
+async def test_a_quiet_operator_has_no_complaints(watchdog: Watchdog) -> None:
+    assert watchdog.complaints() == []
+
+
+async def test_one_deaf_round_is_chance_and_two_are_not(watchdog: Watchdog) -> None:
+    watchdog.sweeper.deaf_rounds["services"] = 1
+    assert watchdog.complaints() == []
+    watchdog.sweeper.deaf_rounds["services"] = 2
+
+    assert watchdog.complaints() == ["deaf to services"]
+
+
+async def test_a_namespace_that_waits_for_too_long_is_a_complaint(watchdog: Watchdog) -> None:
+    watchdog.queue.add("shop")
+    watchdog.queue._urgent["shop"] -= OLDEST_QUEUED_SECONDS + 1
+
+    assert watchdog.complaints() == ["a namespace has been waiting for 901 s"]
+
+
+@pytest.mark.parametrize(
+    ("later", "is_down", "complaints"),
+    [
+        pytest.param(900.0, False, [], id="three-intervals"),
+        pytest.param(961.0, False, ["no sweep has been completed for three intervals"], id="and-the-grace"),
+        pytest.param(9999.0, True, [], id="the-api-server-is-down-and-a-restart-would-not-help"),
+    ],
+)
+async def test_sweeps_that_do_not_end_are_a_complaint(
+    watchdog: Watchdog, clock: Clock, later: float, is_down: bool, complaints: list[str]
+) -> None:
+    await watchdog.sweeper.sweep()
+    clock.now += later
+    watchdog.sweeper.api_is_down = is_down
+
+    assert watchdog.complaints() == complaints
+
+
+async def test_a_dead_watcher_is_a_complaint_after_the_grace(watchdog: Watchdog, clock: Clock) -> None:
+    watchdog.watched = ("services", "namespaces")
+    await watchdog.sweeper.sweep()
+    watcher = asyncio.create_task(asyncio.sleep(5), name="watcher for namespaces.v1@None")
+    assert watchdog.complaints() == []
+    clock.now += WATCHER_GRACE_SECONDS + 1
+    assert watchdog.complaints() == ["no watcher for services"]
+    watcher.cancel()
+
+
+async def test_a_watcher_that_comes_back_resets_the_grace(watchdog: Watchdog, clock: Clock) -> None:
+    watchdog.watched = ("services",)
+    await watchdog.sweeper.sweep()
+    watchdog.complaints()
+    clock.now += WATCHER_GRACE_SECONDS - 1
+    watcher = asyncio.create_task(asyncio.sleep(5), name="watcher for services.v1@None")
+    assert watchdog.complaints() == []
+    watcher.cancel()
+    await asyncio.sleep(0)
+    clock.now += 2
+
+    assert watchdog.complaints() == []
+
+
+async def test_watchers_are_not_asked_for_before_the_first_sweep(watchdog: Watchdog, clock: Clock) -> None:
+    watchdog.watched = ("services",)
+    watchdog.complaints()
+    clock.now += 9999
+
+    assert watchdog.complaints() == []
+
+
+async def test_the_probes_say_it_over_http(watchdog: Watchdog) -> None:
+    probes = Probes(watchdog=watchdog, queue=watchdog.queue, sweeper=watchdog.sweeper, metrics=watchdog.sweeper.metrics)
+    port = await probes.start(host="127.0.0.1", port=0)
+    watchdog.queue.add("shop")
+
+    async def get(path: str) -> tuple[int, str]:
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/{path}") as answer:
+            return answer.status, await answer.text()
+
+    try:
+        assert await get("healthz") == (200, "ok")
+        assert await get("readyz") == (503, "the first sweep is not complete")
+        await watchdog.sweeper.sweep()
+        assert await get("readyz") == (200, "ok")
+        watchdog.sweeper.deaf_rounds["services"] = 2
+        assert await get("healthz") == (500, "deaf to services")
+        status, text = await get("metrics")
+        assert status == 200
+        assert "appconnectivity_queue_depth 1.0" in text
+    finally:
+        await probes.stop()
+
+
+# Metrics.
+
+
+def test_requests_are_counted_and_only_writes_that_were_taken_are_writes() -> None:
+    metrics = Metrics()
+    for verb, code in (("get", 200), ("patch", 200), ("patch", 409), ("delete", 200), ("create", 0)):
+        metrics.observe_request(verb, POLICIES, code)
+    lines = metrics.text().decode().splitlines()
+
+    assert 'appconnectivity_api_requests_total{code="0",kind="networkpolicies",verb="create"} 1.0' in lines
+    writes = [line for line in lines if line.startswith("appconnectivity_writes_total{")]
+    assert writes == [
+        'appconnectivity_writes_total{kind="networkpolicies",verb="patch"} 1.0',
+        'appconnectivity_writes_total{kind="networkpolicies",verb="delete"} 1.0',
+    ]
+
+
+def gauges(metrics: Metrics) -> list[str]:
+    return [line for line in metrics.text().decode().splitlines() if 'namespace="shop"' in line]
+
+
+def test_states_that_are_no_more_have_no_series() -> None:
+    metrics = Metrics()
+    metrics.observe_namespace("shop", policies=4, conflicts=1, states=["Active", "Active", "Invalid"])
+    metrics.observe_namespace("shop", policies=3, conflicts=0, states=["Active"])
+
+    assert gauges(metrics) == [
+        'appconnectivity_managed_policies{namespace="shop"} 3.0',
+        'appconnectivity_name_conflicts{namespace="shop"} 0.0',
+        'appconnectivity_flows{namespace="shop",state="Active"} 1.0',
+    ]
+
+
+def test_a_namespace_that_is_gone_leaves_no_series() -> None:
+    metrics = Metrics()
+    metrics.observe_namespace("shop", policies=4, conflicts=1, states=["Active"])
+    metrics.forget_namespace("shop")
+
+    assert gauges(metrics) == []
+
+
+def test_every_metric_has_a_help_text_and_our_prefix() -> None:
+    for family in Metrics().registry.collect():
+        assert family.name.startswith("appconnectivity_")
+        assert family.documentation.endswith(".")
