@@ -12,7 +12,7 @@ APPS = ("a", "b", "c")
 OTHER_NAMESPACES = ("data", "ops")
 TEAMS = ("red", "blue")
 
-_labels = st.one_of(
+_labels: st.SearchStrategy[Body] = st.one_of(
     st.just({}),
     st.sampled_from(APPS).map(lambda app: {"app": app}),
     st.sampled_from(("web", "")).map(lambda tier: {"tier": tier}),

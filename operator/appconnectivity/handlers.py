@@ -1,4 +1,4 @@
-"""The kopf edge: translates, and decides nothing. kopf's watches trigger; the truth is read live (docs/decisions/0001)."""
+"""The kopf edge: translates, decides nothing. Its watches trigger; the truth is read live (docs/decisions/0001)."""
 
 from __future__ import annotations
 

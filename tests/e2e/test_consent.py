@@ -85,6 +85,7 @@ def test_both_halves_connect_and_taking_one_away_disconnects(operator: Operator,
             {},
             id="into-namespaces-by-label",
         ),
+        pytest.param(lambda ns: flow("api", {"service": "db", "namespace": ns}), {}, id="into-a-service"),
         pytest.param(lambda ns: flow("api", {"app": "b", "namespace": ns}, "metrics", "dns/UDP"), {}, id="port-names"),
         pytest.param(
             lambda ns: flow("api", {"app": "b", "namespace": ns}, "8000-8010/TCP", "53/UDP", 443), {}, id="port-ranges"
@@ -112,6 +113,7 @@ def test_the_words_of_the_message_can_be_pasted_into_the_other_object(
     operator: Operator, team: Team, theirs: Team, ours: Callable[[str], dict[str, Any]], spec: dict[str, Any]
 ) -> None:
     team.plane.kubectl("label", "namespace", theirs.namespace, f"of={theirs.namespace}")
+    theirs.apply(_service("db", port=5432))
     team.connect("shop", ours(theirs.namespace), **spec)
     message = await_connected(team, "False")["message"]
 

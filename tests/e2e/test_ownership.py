@@ -146,16 +146,16 @@ def test_two_objects_have_policies_of_their_own_and_share_the_deny(operator: Ope
 
 
 def test_objects_whose_names_share_a_prefix_do_not_take_each_other_s_policies(operator: Operator, team: Team) -> None:
-    team.connect("shop", flow("a", "b", 80, name="x"))
-    team.connect("shop.x", flow("a", "b", 80, name="y"))
+    team.connect("shop", flow("a", "b", 80, name="web"))
+    team.connect("shop.web", flow("a", "b", 80, name="db"))
     team.wait_ready("shop")
-    team.wait_ready("shop.x")
+    team.wait_ready("shop.web")
 
     team.delete("appconn", "shop")
 
-    left = {DENY, DNS, "shop.x.y.egress", "shop.x.y.ingress"}
+    left = {DENY, DNS, "shop.web.db.egress", "shop.web.db.ingress"}
     eventually(lambda: set(team.policies()) == left)
-    team.wait_ready("shop.x")
+    team.wait_ready("shop.web")
 
 
 def test_a_policy_of_ours_is_never_owned_across_namespaces_nor_blocks_deletion(operator: Operator, team: Team) -> None:

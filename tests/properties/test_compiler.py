@@ -215,7 +215,7 @@ def test_no_object_however_bad_takes_another_down(good: Any, data: Any) -> None:
     assert beside == alone
 
 
-RUBBISH = (None, [], {}, "", 0, -1, True, "x\ny", [None], {"x": "y"}, 1.5)
+RUBBISH: tuple[Any, ...] = (None, [], {}, "", 0, -1, True, "x\ny", [None], {"x": "y"}, 1.5)
 
 
 def _with_rubbish(value: Any, data: Any) -> Any:

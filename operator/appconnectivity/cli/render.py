@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -23,7 +23,7 @@ from appconnectivity.core import api
 from appconnectivity.core.compile import Compiled, Compiler
 from appconnectivity.core.facts import Endpoints, Facts, Options, Peer, Service
 from appconnectivity.core.findings import FlowState
-from appconnectivity.core.intent import Intent, explain, parse
+from appconnectivity.core.intent import Intent, explain, field_path, parse
 from appconnectivity.core.references import references
 
 _NAME_LIMIT = 63
@@ -58,7 +58,7 @@ def render(options: argparse.Namespace, *, output: TextIO | None = None, errors:
     ]
     policies = [policy.to_dict() for entry in compiled for policy in entry.policies]
     output.write(_as_json(policies) if options.output == "json" else _as_yaml(policies))
-    for line in (line for entry in compiled for line in _remarks(entry)):
+    for line in dict.fromkeys(line for entry in compiled for line in _remarks(entry)):
         print(line, file=errors)
     return 1 if any(_is_refused(entry) for entry in compiled) else 0
 
@@ -141,7 +141,20 @@ def _objects(documents: Iterable[Document], *, namespace: str) -> list[dict[str,
         _check(document)
     if not found:
         raise BadInput("no AppConnectivity object in these files")
-    return [_placed(document.content, namespace=namespace) for document in found]
+    return list(_distinct(found, namespace=namespace).values())
+
+
+def _distinct(documents: Iterable[Document], *, namespace: str) -> dict[str, dict[str, Any]]:
+    """The objects by namespace and name. One that stands twice would make two policies of one name."""
+    found: dict[str, dict[str, Any]] = {}
+    places: dict[str, str] = {}
+    for document in documents:
+        body = _placed(document.content, namespace=namespace)
+        ref, where = f"{body['metadata']['namespace']}/{_name(body)}", document.where(("metadata", "name"))
+        if ref in found:
+            raise BadInput(f"{where}: metadata.name: AppConnectivity {ref} stands already at {places[ref]}")
+        found[ref], places[ref] = body, where
+    return found
 
 
 def _check(document: Document) -> None:
@@ -154,11 +167,23 @@ def _check(document: Document) -> None:
             f"{document.where(('metadata', 'name'))}: metadata.name: must be 1 to {_NAME_LIMIT} characters,"
             " and not appconnectivity, which is reserved"
         )
+    for path in _blanks(content.get("spec"), at=("spec",)):
+        # The API server drops such a field: an end with an empty `app:` would come to mean its whole namespace.
+        raise BadInput(f"{document.where(path)}: {field_path(*path)}: has no value; give it one or leave it out")
     try:
         api.Spec.model_validate(content.get("spec"))
     except ValidationError as error:
         location = error.errors(include_url=False)[0]["loc"]
         raise BadInput(f"{document.where(('spec', *location))}: {explain(error, at='spec').message}") from error
+
+
+def _blanks(value: Any, *, at: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """The paths at which a field stands without a value."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in entries:
+        if item is None:
+            yield (*at, key)
+        yield from _blanks(item, at=(*at, key))
 
 
 def _placed(body: dict[str, Any], *, namespace: str) -> dict[str, Any]:

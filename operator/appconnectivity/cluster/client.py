@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +23,12 @@ from appconnectivity.cluster import errors
 from appconnectivity.cluster.kinds import Kind
 from appconnectivity.core.policy import FIELD_MANAGER
 
+logger = logging.getLogger(__name__)
+
 # One call may take this long in all; a black-holed server must not hold a namespace for minutes.
 TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
 PAGE_SIZE = 1000
+TOKEN_SECONDS = 60.0
 _ATTEMPTS = 4
 _LONGEST_RETRY_AFTER = 5.0
 _APPLY = "application/apply-patch+yaml"
@@ -56,18 +61,38 @@ async def load_configuration(*, kubeconfig: str | None, context: str | None) -> 
     in_cluster = bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
     try:
         if kubeconfig or not in_cluster:
-            await official_config.load_kube_config(
+            loader = await official_config.load_kube_config(
                 config_file=kubeconfig, context=context, client_configuration=configuration
             )
+            configuration.refresh_api_key_hook = _Refresh(loader)
         else:
             official_config.load_incluster_config(client_configuration=configuration)
-    except (official_config.ConfigException, OSError) as error:
+    except Exception as error:  # the official loader raises whatever it trips over in a file that is no kubeconfig
+        by = f" by {kubeconfig}" if kubeconfig else ""
         raise errors.Unavailable(
-            f"no way to reach a cluster: {error} (give --kubeconfig, set KUBECONFIG, or run in a pod)"
+            f"no way to reach a cluster{by}: {_one_line(error)} (give --kubeconfig, set KUBECONFIG, or run in a pod)"
         ) from error
     # Proxies of the environment are for the outside; a kubeconfig's own proxy-url still counts.
     configuration.client_session_kwargs = {"trust_env": False}
     return configuration
+
+
+class _Refresh:
+    """Reads a kubeconfig's credentials again from time to time: tokens of files and of plugins are changed while we
+    run. (For a pod's service account the official loader does the same by itself.)"""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+        self._read_at = time.monotonic()
+
+    async def __call__(self, configuration: Any) -> None:
+        if time.monotonic() - self._read_at < TOKEN_SECONDS:
+            return
+        self._read_at = time.monotonic()
+        try:
+            await self._loader.load_and_set(configuration)
+        except (official_config.ConfigException, OSError) as error:  # half written, say: the old token may still do
+            logger.warning("credentials could not be read again: %s", error)
 
 
 class Client:
@@ -75,7 +100,10 @@ class Client:
 
     def __init__(self, configuration: Any, *, observer: RequestObserver = lambda *_: None, in_flight: int = 32) -> None:
         self._configuration = configuration
-        self._api = official.ApiClient(configuration)
+        try:
+            self._api = official.ApiClient(configuration)
+        except OSError as error:
+            raise errors.Unavailable(f"the certificates of the kubeconfig can't be used: {error}") from error
         self._observer = observer
         self._slots = asyncio.Semaphore(in_flight)
 
@@ -100,8 +128,11 @@ class Client:
         query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": label_selector} if label_selector else {})
         while True:
             page = await self._request("list", kind, kind.path(namespace=namespace), query=query)
-            items += page["items"]
-            token = page["metadata"].get("continue")
+            found = page.get("items")
+            if not isinstance(found, list):
+                raise errors.Unavailable(f"list {kind.plural}: the answer is no list")
+            items += found
+            token = page.get("metadata", {}).get("continue")
             if not token:
                 return items
             query["continue"] = token
@@ -186,6 +217,12 @@ class Client:
         return {name.lower(): value for name, value in headers.items()}
 
 
+def _one_line(error: Exception) -> str:
+    """Its sentence; with its type where it is not one that the official client made for people."""
+    said = " ".join(str(error).split())
+    return said if isinstance(error, official_config.ConfigException) else f"{type(error).__name__}: {said}"
+
+
 class _Retryable(Exception):
     """Worth another try at once; becomes Unavailable when the tries are used up."""
 
@@ -216,6 +253,8 @@ def _failure(status: int, text: bytes, *, what: str, retry_after: str | None) ->
         return _Retryable(said, retry_after=min(seconds, _LONGEST_RETRY_AFTER))
     if "NamespaceTerminating" in causes or (status == 404 and message.startswith("namespaces ")):
         return errors.NamespaceGone(said)
+    if status == 404 and not message:  # of somebody on the way, who knows nothing of the object
+        return errors.Unavailable(said)
     if status == 410:  # an expired continue token: the list begins anew with the next pass
         return errors.Unavailable(said)
     kinds: dict[int, type[errors.ClusterError]] = {

@@ -20,8 +20,11 @@ def _turns(previous: Status, current: Status) -> Iterator[tuple[Finding, bool]]:
     for kind in ("Ready", "Connected"):
         before, after = condition(previous, kind), condition(current, kind)
         # Connected follows Ready into Unknown, and is no news at first: only what turns to or from False is.
-        is_news = kind == "Ready" and bool(before) or "False" in (before.get("status"), after["status"])
-        if is_news and (before.get("status"), before.get("reason")) != (after["status"], after["reason"]):
+        statuses = (before.get("status"), after["status"])
+        if ("False" in statuses or (kind == "Ready" and before)) and (before.get("status"), before.get("reason")) != (
+            after["status"],
+            after["reason"],
+        ):
             yield Finding(Reason(after["reason"]), after["message"]), after["status"] == "False"
 
 

@@ -69,7 +69,7 @@ def parse(body: Mapping[str, Any], *, default_app_label: str) -> Intent:
 def explain(error: ValidationError, *, at: str) -> Finding:
     """The first fault of a pydantic error as a sentence with the field's path."""
     fault = error.errors(include_url=False)[0]
-    path = _path(at, *fault["loc"])
+    path = field_path(at, *fault["loc"])
     unknown = fault["type"] in ("extra_forbidden", "enum", "literal_error")
     reason = Reason.UNSUPPORTED if unknown else Reason.INVALID
     if fault["type"] == "extra_forbidden":
@@ -77,7 +77,8 @@ def explain(error: ValidationError, *, at: str) -> Finding:
     return Finding(reason, f"{path}: {fault['msg'].removeprefix('Value error, ')}")
 
 
-def _path(*parts: str | int) -> str:
+def field_path(*parts: str | int) -> str:
+    """A place in an object as people write it: ``spec.flows[0].from``."""
     text = ""
     for part in parts:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

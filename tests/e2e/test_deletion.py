@@ -1,0 +1,197 @@
+"""What goes when something is deleted: with the operator, without it, and with whatever it left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from cluster.controlplane import ControlPlane
+from cluster.operator import ROOT, USER, Operator, install
+from e2e.conftest import Team, appconn, eventually, flow
+
+CRD = "appconnectivities.appconnectivity.io"
+# The garbage collector looks for new kinds every 30 s; a kind that is as young as that is not watched by it yet.
+GC_SECONDS = 60.0
+
+
+@contextlib.contextmanager
+def held_still(operator: Operator) -> Iterator[None]:
+    """The operator does nothing meanwhile, and says no good-bye."""
+    operator.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        operator.process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def doomed(operator: Operator, team: Team) -> Team:
+    """A namespace with an object that is ready, to be deleted by the test."""
+    made = Team(plane=team.plane, namespace=f"{team.namespace}-doomed")
+    made.plane.kubectl("create", "namespace", made.namespace)
+    made.connect("shop", flow("frontend", "api", 8080))
+    made.wait_ready()
+    return made
+
+
+def test_a_namespace_goes_while_the_operator_is_stopped(operator: Operator, doomed: Team) -> None:
+    with held_still(operator):
+        doomed.plane.kubectl("delete", "namespace", doomed.namespace, "--timeout=30s")
+
+    eventually(lambda: operator.metric("appconnectivity_managed_policies", namespace=doomed.namespace) == 0)
+
+
+def test_a_namespace_goes_while_the_operator_runs_and_nothing_is_fought(operator: Operator, doomed: Team) -> None:
+    failures = operator.metric("appconnectivity_reconcile_errors_total")
+    before = len(_policy_writes(doomed))
+
+    doomed.plane.kubectl("delete", "namespace", doomed.namespace, "--timeout=30s")
+
+    eventually(lambda: operator.metric("appconnectivity_managed_policies", namespace=doomed.namespace) == 0)
+    assert _policy_writes(doomed)[before:] == []
+    assert operator.metric("appconnectivity_reconcile_errors_total") == failures
+
+
+def test_an_object_deleted_while_the_operator_is_down_is_cleaned_by_garbage_collection(
+    operator: Operator, team: Team
+) -> None:
+    team.connect("shop", flow("frontend", "api", 8080))
+    team.connect("other", flow("api", "db", 5432))
+    team.wait_ready("shop")
+    team.wait_ready("other")
+
+    with held_still(operator):
+        team.delete("appconn", "shop")
+        eventually(lambda: not any(name.startswith("shop.") for name in team.policies()), within=GC_SECONDS)
+        assert len(team.policies()) == 4
+        team.delete("appconn", "other")
+        eventually(lambda: not team.policies(), within=GC_SECONDS)
+
+
+def test_orphans_go_with_the_sweep_of_the_next_start(team: Team, installed_operator: Callable[..., Operator]) -> None:
+    running = installed_operator()
+    team.connect("shop", flow("frontend", "api", 8080))
+    team.wait_ready()
+    running.stop()
+    team.delete("appconn", "shop", "--cascade=orphan")
+    orphans = eventually(lambda: _without_owners(team))
+    assert len(orphans) == 4
+
+    installed_operator()
+
+    eventually(lambda: not team.policies())
+
+
+def test_orphans_made_while_the_operator_runs_go_too(operator: Operator, team: Team) -> None:
+    team.connect("shop", flow("frontend", "api", 8080))
+    team.wait_ready()
+
+    team.delete("appconn", "shop", "--cascade=orphan")
+
+    eventually(lambda: not team.policies())
+
+
+def test_foreground_deletion_is_not_blocked(operator: Operator, team: Team) -> None:
+    team.connect("shop", flow("frontend", "api", 8080))
+    team.wait_ready()
+
+    team.delete("appconn", "shop", "--cascade=foreground", "--timeout=15s")
+
+    eventually(lambda: not team.policies())
+    assert team.get("appconn", "shop") == {}
+
+
+def test_the_finalizer_of_somebody_else_is_left_alone_and_keeps_no_policies(operator: Operator, team: Team) -> None:
+    body = appconn("shop", flow("frontend", "api", 8080))
+    body["metadata"]["finalizers"] = ["example.com/archive"]
+    team.apply(body)
+    team.wait_ready()
+
+    team.delete("appconn", "shop", "--wait=false")
+    eventually(lambda: not team.policies())
+    assert team.get("appconn", "shop")["metadata"]["finalizers"] == ["example.com/archive"]
+
+    patch = json.dumps({"metadata": {"finalizers": None}})
+    team.plane.kubectl("patch", "appconn", "shop", "-n", team.namespace, "--type=merge", "-p", patch)
+    eventually(lambda: not team.get("appconn", "shop"))
+
+
+def test_on_the_way_out_the_deny_goes_before_the_allows(operator: Operator, team: Team) -> None:
+    team.connect("shop", flow("frontend", "api", 8080))
+    team.wait_ready()
+    team.connect("shop", flow("frontend", "api", 8080), defaultDeny="None", policyTypes=["Ingress"])
+    eventually(lambda: set(team.policies()) == {"shop.frontend-to-api.ingress"})
+
+    deleted = [e["objectRef"]["name"] for e in _policy_writes(team) if e["verb"] == "delete"]
+    assert deleted[0] == "appconnectivity.default-deny"
+
+
+@pytest.fixture
+def own_plane() -> Iterator[ControlPlane]:
+    """A control plane of the test's own, with all that a user installs: its CRD may be taken away."""
+    with ControlPlane() as plane:
+        install(plane)
+        yield plane
+
+
+def test_the_crd_goes_and_comes_back(own_plane: ControlPlane) -> None:
+    shop = Team(plane=own_plane, namespace="default")
+    foreign = _foreign()
+    shop.apply(foreign)
+    running = Operator(own_plane)
+    running.wait_ready()
+    shop.connect("shop", flow("frontend", "api", 8080))
+    shop.wait_ready()
+
+    own_plane.kubectl("delete", "crd", CRD, "--timeout=30s")
+    eventually(lambda: set(shop.policies()) == {"foreign"}, within=30)
+
+    own_plane.kubectl("apply", "--server-side", "-f", ROOT / "crds" / "appconnectivity.yaml")
+    own_plane.kubectl("wait", "--for=condition=Established", f"crd/{CRD}")
+    assert running.process.poll() is None
+    eventually(lambda: not shop.apply(appconn("shop", flow("frontend", "api", 8080))).startswith("error"))
+    eventually(lambda: shop.condition("shop", "Ready").get("status") == "True", within=40)
+    assert running.stop()[0] == 0
+
+
+def test_the_crd_goes_while_no_operator_runs_and_the_next_start_cleans_up(own_plane: ControlPlane) -> None:
+    shop = Team(plane=own_plane, namespace="default")
+    running = Operator(own_plane)
+    running.wait_ready()
+    shop.connect("shop", flow("frontend", "api", 8080))
+    shop.wait_ready()
+    running.kill()
+
+    own_plane.kubectl("delete", "crd", CRD, "--timeout=30s")
+    assert own_plane.kubectl("get", "crd", CRD, check=False).returncode != 0
+
+    install(own_plane)
+    again = Operator(own_plane)
+    eventually(lambda: not shop.policies())
+    again.kill()
+
+
+def _without_owners(team: Team) -> list[str]:
+    return [name for name, body in team.policies().items() if not body["metadata"].get("ownerReferences")]
+
+
+def _foreign() -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "foreign"},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+    }
+
+
+def _policy_writes(team: Team) -> list[dict[str, Any]]:
+    return [
+        event
+        for event in team.plane.writes(user=USER)
+        if event["objectRef"].get("namespace") == team.namespace and event["objectRef"]["resource"] == "networkpolicies"
+    ]

@@ -1,0 +1,314 @@
+"""The operator as a process: how it starts, what it says of itself, how it bears a missing API server, how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from appconnectivity.controller.metrics import Metrics
+from appconnectivity.settings import Settings
+from cluster import processes
+from cluster.controlplane import ControlPlane
+from cluster.operator import USER, Operator, install
+from e2e.conftest import Team, appconn, eventually, flow
+
+PROGRAM = Path(sys.executable).with_name("appconnectivity")
+MANY = 200
+STOP_SECONDS = 10.0
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    """One of its own: its API server is stopped and started, and each test has an operator of its own."""
+    with ControlPlane() as own:
+        install(own)
+        yield own
+
+
+@pytest.fixture
+def operator(plane: ControlPlane) -> Iterator[Operator]:
+    running = Operator(plane)
+    running.wait_ready()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def team(plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[Team]:
+    name = re.sub("[^a-z]+", "-", request.node.name)[5:60].strip("-")
+    plane.kubectl("create", "namespace", name)
+    yield Team(plane=plane, namespace=name)
+    plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def run(*words: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """``appconnectivity run`` where it is to end by itself."""
+    return subprocess.run(
+        [PROGRAM, "run", *words], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def log_lines(operator: Operator) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in operator.log.read_text().splitlines()]
+
+
+def test_every_log_line_is_an_object_that_says_when_how_grave_and_what(operator: Operator, team: Team) -> None:
+    team.connect("shop", flow("web", "api", 8080))
+    team.wait_ready()
+    team.delete("networkpolicy", "shop.web-to-api.egress")
+    eventually(lambda: team.events("DriftRepaired"))
+    operator.stop()
+
+    lines = log_lines(operator)
+    assert all(line["message"] and datetime.fromisoformat(line["time"]) for line in lines)
+    assert {line["level"] for line in lines} == {"INFO", "WARNING"}
+    messages = [line["message"] for line in lines]
+    assert f"create NetworkPolicy {team.namespace}/shop.web-to-api.egress" in messages
+    assert messages[-1] == "stopping"
+
+
+def test_it_stops_gracefully_in_the_middle_of_work(plane: ControlPlane, team: Team) -> None:
+    running = Operator(plane)
+    running.wait_ready()
+    objects = [appconn(f"shop-{number}", flow("web", f"api-{number}", 8080)) for number in range(MANY)]
+    applying = threading.Thread(target=team.apply, args=objects)
+    applying.start()
+    eventually(lambda: running.metric("appconnectivity_writes_total", kind="networkpolicies") > MANY / 10)
+
+    code, seconds = running.stop()
+    applying.join()
+
+    assert (code, seconds < STOP_SECONDS) == (0, True), f"{code} after {seconds:.1f} s"
+    assert "Traceback" not in running.log.read_text()
+    assert len(team.policies()) < 2 * MANY, "it was too late to be in the middle"
+
+
+def test_what_a_stopped_one_left_is_finished_by_the_next(plane: ControlPlane, team: Team) -> None:
+    team.apply(*(appconn(f"shop-{number}", flow("web", f"api-{number}", 8080)) for number in range(20)))
+    first = Operator(plane)
+    eventually(lambda: len(team.policies()) > 2)
+    assert first.stop()[0] == 0
+
+    second = Operator(plane)
+    eventually(lambda: len(team.policies()) == 2 + 2 * 20)
+    assert second.stop()[0] == 0
+
+
+def test_an_idle_one_stops_at_once(operator: Operator) -> None:
+    code, seconds = operator.stop()
+
+    assert (code, seconds < STOP_SECONDS / 2) == (0, True), f"{code} after {seconds:.1f} s"
+
+
+def test_the_probes_answer(operator: Operator) -> None:
+    assert operator.get("/healthz") == (200, "ok")
+    assert operator.get("/readyz") == (200, "ok")
+    assert operator.get("/nothing")[0] == 404
+
+
+def test_every_metric_is_exported(operator: Operator, team: Team) -> None:
+    names = {
+        f"{metric.name}_total" if metric.type == "counter" else metric.name for metric in Metrics().registry.collect()
+    }
+    text = operator.get("/metrics")[1]
+
+    assert len(names) >= 14
+    assert {name for name in names if f"# TYPE {name} " not in text} == set()
+
+
+def test_the_metrics_move_with_what_happens(operator: Operator, team: Team) -> None:
+    def value(name: str, **labels: str) -> float:
+        return operator.metric(f"appconnectivity_{name}", **labels)
+
+    here = {"namespace": team.namespace}
+    foreign = _foreign_policy("shop.web-to-db.egress")
+    team.apply(foreign)
+    team.connect("shop", flow("web", "api", 8080), flow("web", "db", 5432), flow("web", {"service": "none"}))
+    team.apply(appconn("other"))
+
+    eventually(lambda: value("flows", state="Unresolved", **here) == 1)
+    assert (value("flows", state="Active", **here), value("flows", state="Conflict", **here)) == (1, 1)
+    assert value("name_conflicts", **here) == 1
+    # Default-deny, DNS, both halves of one flow, and the half of the other that is ours.
+    assert value("managed_policies", **here) == 5
+    assert value("writes_total", verb="patch", kind="networkpolicies") >= 5
+    assert value("writes_total", verb="create", kind="events") >= 1
+    assert value("reconciles_total", result="ok") >= 1
+    assert value("reconcile_duration_seconds_count") >= 1
+    assert value("api_requests_total", verb="list", code="200") >= 4
+    assert 0 <= time.time() - value("last_sweep_timestamp_seconds") < 60
+
+    team.delete("networkpolicy", "shop.web-to-api.egress")
+    eventually(lambda: value("drift_repairs_total") == 1)
+    team.delete("appconn", "shop")
+    eventually(lambda: value("writes_total", verb="delete", kind="networkpolicies") >= 1)
+    team.delete("appconn", "other")
+    eventually(lambda: value("managed_policies", **here) == 0)
+
+
+def _foreign_policy(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Egress"]},
+    }
+
+
+def test_it_goes_on_when_the_api_server_was_away_and_deletes_nothing(
+    plane: ControlPlane, operator: Operator, team: Team
+) -> None:
+    team.connect("shop", flow("web", "api", 8080))
+    team.wait_ready()
+    before = {name: body["metadata"]["uid"] for name, body in team.policies().items()}
+    asked = len(plane.audit_events(user=USER))
+
+    plane.stop_apiserver()
+    health = [operator.get("/healthz") for _ in range(20) if not time.sleep(0.2)]
+    plane.start_apiserver()
+
+    assert set(health) == {(200, "ok")}
+    team.connect("shop", flow("web", "api", 8080), flow("api", "db", 5432))
+    eventually(lambda: len(team.policies()) == len(before) + 2, within=60)
+    assert before.items() <= {name: body["metadata"]["uid"] for name, body in team.policies().items()}.items()
+    assert "delete" not in {event["verb"] for event in plane.audit_events(user=USER)[asked:]}
+    assert operator.metric("appconnectivity_reconcile_errors_total") == operator.metric(
+        "appconnectivity_reconciles_total", result="error"
+    )
+    assert operator.get("/healthz") == (200, "ok")
+    assert operator.stop()[0] == 0
+    assert all(line["message"] for line in log_lines(operator))
+
+
+def test_work_that_fails_is_counted_by_its_reason(plane: ControlPlane, operator: Operator, team: Team) -> None:
+    team.connect("shop", flow("web", "api", 8080))
+    team.wait_ready()
+
+    plane.stop_apiserver()
+    eventually(lambda: operator.metric("appconnectivity_api_requests_total", code="0") > 0, within=30)
+    plane.start_apiserver()
+
+    assert operator.get("/healthz") == (200, "ok")
+
+
+def test_help_explains_every_option() -> None:
+    text = " ".join(run("--help").stdout.split()).replace("- ", "-")
+
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        assert f"--{name.replace('_', '-')} " in text
+        assert " ".join(field.description.split()).replace("- ", "-") in text
+    assert "APPCONNECTIVITY_" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        pytest.param(("--workers", "none"), "--workers: ", id="no-number"),
+        pytest.param(("--workers", "0"), "--workers: ", id="too-few"),
+        pytest.param(("--port", "65536"), "--port: ", id="too-high"),
+        pytest.param(("--app-label", "a b"), "--app-label: ", id="no-label-key"),
+        pytest.param(("--private-cidrs", "10.0.0.1/8"), "--private-cidrs: ", id="host-bits"),
+        pytest.param(("--dns-services", "kube-dns"), "--dns-services: ", id="no-namespace"),
+        pytest.param(("--log-level", "loud"), "--log-level", id="unknown-level"),
+        pytest.param(("--loud",), "--loud", id="unknown-option"),
+        pytest.param(("extra",), "extra", id="extra-word"),
+    ],
+)
+def test_a_bad_option_ends_with_2_and_is_named(words: tuple[str, ...], said: str) -> None:
+    done = run(*words)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bad_setting_of_the_environment_ends_with_2_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPCONNECTIVITY_SWEEP_INTERVAL", "0")
+
+    done = run()
+
+    assert done.returncode == 2
+    assert "--sweep-interval: " in done.stderr
+
+
+def test_settings_come_from_flags_then_the_environment(
+    plane: ControlPlane, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APPCONNECTIVITY_APP_LABEL", "app.kubernetes.io/name")
+    monkeypatch.setenv("APPCONNECTIVITY_LOG_FORMAT", "json")
+    running = Operator(plane, "--log-format", "text")
+    running.wait_ready()
+
+    team.connect("shop", flow("web", "api", 8080))
+    team.wait_ready()
+
+    selector = team.policies()["shop.web-to-api.egress"]["spec"]["podSelector"]
+    assert running.stop()[0] == 0
+    assert selector == {"matchLabels": {"app.kubernetes.io/name": "web"}}
+    assert re.match(r"\d{4}-\d\d-\d\d \S+ INFO +appconnectivity", running.log.read_text())
+
+
+_HALF_A_KUBECONFIG = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "current-context": "a",
+    "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+    "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1", "certificate-authority-data": "###"}}],
+    "users": [{"name": "a", "user": {"token": "none"}}],
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(None, id="missing"),
+        pytest.param("", id="empty"),
+        pytest.param("{", id="no-yaml"),
+        pytest.param("[1]", id="a-list"),
+        pytest.param("kind: Config", id="no-context"),
+        pytest.param("\\udcff", id="no-text"),
+        pytest.param(yaml.safe_dump(_HALF_A_KUBECONFIG), id="no-certificate"),
+    ],
+)
+def test_without_a_cluster_it_ends_with_1_and_one_sentence(tmp_path: Path, text: str | None) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    if text is not None:
+        kubeconfig.write_text(text)
+
+    done = run("--kubeconfig", str(kubeconfig), "--port", "0", "--log-format", "text")
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "kubeconfig" in done.stderr
+
+
+def test_without_any_settings_it_says_what_to_give(tmp_path: Path) -> None:
+    done = run("--log-format", "text", environment={"HOME": str(tmp_path), "PATH": ""})
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "give --kubeconfig, set KUBECONFIG, or run in a pod" in done.stderr
+
+
+def test_a_port_that_is_taken_is_named(plane: ControlPlane, operator: Operator) -> None:
+    taken = re.search(r"metrics on port (\d+)", operator.log.read_text())
+    assert taken
+
+    second = Operator(plane, "--port", taken[1])
+
+    assert second.process.wait(timeout=30) == 1
+    lines = processes.tail(second.log).splitlines()
+    assert taken[1] in lines[-1]
+    assert "Traceback" not in processes.tail(second.log, lines=200)
