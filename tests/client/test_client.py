@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -400,16 +401,16 @@ async def test_the_token_is_sent(server: Server, client: Client) -> None:
     assert (await client.connection()).server == server.url
 
 
-def _two_minutes_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For the official loader alone, which reads the token of a pod again after a minute."""
-    later = datetime.now() + timedelta(minutes=2)  # noqa: DTZ005 - as the loader has it
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the official loader alone, which reads the token of a pod again after a minute: each look is two later."""
+    start, looks = datetime.now(), count(1)  # noqa: DTZ005 - as the loader has it
 
-    class Later(datetime):
+    class Hurried(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> Any:  # noqa: ARG003 - the signature of what it replaces
-            return later
+            return start + timedelta(minutes=2 * next(looks))
 
-    monkeypatch.setattr(incluster_config, "datetime", SimpleNamespace(datetime=Later, timedelta=timedelta))
+    monkeypatch.setattr(incluster_config, "datetime", SimpleNamespace(datetime=Hurried, timedelta=timedelta))
 
 
 async def token_after_a_rotation(configuration: Any, rotate: Callable[[], object]) -> list[str | None]:
@@ -431,7 +432,7 @@ async def test_a_rotated_token_of_a_pod_is_read_again(tmp_path: Path, monkeypatc
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(Authority(tmp_path).file))
     configuration = await load_configuration(kubeconfig=None, context=None)
-    _two_minutes_later(monkeypatch)
+    _hurry(monkeypatch)
 
     assert await token_after_a_rotation(configuration, lambda: token.write_text("second")) == ["first", "second"]
 
