@@ -92,7 +92,8 @@ def conditions() -> str:
 
 def metrics() -> str:
     rows = []
-    for collector in Metrics().registry._collector_to_names:  # in the order of their registration
+    collectors: list[Any] = [*Metrics().registry._collector_to_names]  # in the order of their registration
+    for collector in collectors:
         found = next(iter(collector.describe()))
         name = found.name + ("_total" if found.type == "counter" else "")
         rows.append((f"`{name}`", found.type, ", ".join(collector._labelnames), found.documentation))

@@ -139,12 +139,25 @@ def own_plane() -> Iterator[ControlPlane]:
         yield plane
 
 
-def test_the_crd_goes_and_comes_back(own_plane: ControlPlane) -> None:
+@pytest.fixture
+def start(own_plane: ControlPlane) -> Iterator[Callable[[], Operator]]:
+    """Starts operators on that control plane; none is left running."""
+    started: list[Operator] = []
+
+    def one() -> Operator:
+        started.append(Operator(own_plane))
+        started[-1].wait_ready()
+        return started[-1]
+
+    yield one
+    for running in started:
+        running.kill()
+
+
+def test_the_crd_goes_and_comes_back(own_plane: ControlPlane, start: Callable[[], Operator]) -> None:
     shop = Team(plane=own_plane, namespace="default")
-    foreign = _foreign()
-    shop.apply(foreign)
-    running = Operator(own_plane)
-    running.wait_ready()
+    shop.apply(_foreign())
+    running = start()
     shop.connect("shop", flow("frontend", "api", 8080))
     shop.wait_ready()
 
@@ -159,10 +172,11 @@ def test_the_crd_goes_and_comes_back(own_plane: ControlPlane) -> None:
     assert running.stop()[0] == 0
 
 
-def test_the_crd_goes_while_no_operator_runs_and_the_next_start_cleans_up(own_plane: ControlPlane) -> None:
+def test_the_crd_goes_while_no_operator_runs_and_the_next_start_cleans_up(
+    own_plane: ControlPlane, start: Callable[[], Operator]
+) -> None:
     shop = Team(plane=own_plane, namespace="default")
-    running = Operator(own_plane)
-    running.wait_ready()
+    running = start()
     shop.connect("shop", flow("frontend", "api", 8080))
     shop.wait_ready()
     running.kill()
@@ -171,9 +185,8 @@ def test_the_crd_goes_while_no_operator_runs_and_the_next_start_cleans_up(own_pl
     assert own_plane.kubectl("get", "crd", CRD, check=False).returncode != 0
 
     install(own_plane)
-    again = Operator(own_plane)
+    start()
     eventually(lambda: not shop.policies())
-    again.kill()
 
 
 def _without_owners(team: Team) -> list[str]:

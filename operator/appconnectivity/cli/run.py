@@ -46,6 +46,7 @@ async def _operate(settings: Settings) -> int:
 async def _run_until_told(controller: Controller, client: Client) -> int:
     """Starts the controller and the watches that feed it; the controller is stopped first, so that no pass is cut."""
     told, watches_end = asyncio.Event(), asyncio.Event()
+    _take_signals(told)
     await controller.start()
     existing = asyncio.all_tasks()
     watches = asyncio.create_task(_watch(controller, client, until=watches_end, told=told, ignored=existing))
@@ -76,14 +77,17 @@ async def _watch(
             standalone=True,
             stop_flag=until,
         )
-        # kopf has just taken the signals, and would end at once, cutting whatever runs: they are ours.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, told.set)
+        _take_signals(told)  # kopf has just taken them, and would end at once, cutting whatever runs
         await kopf.run_tasks(tasks, ignored=existing)
     except Exception as error:  # noqa: BLE001 - whatever ends kopf, a restart by the kubelet is the way on
         logger.error("the watches have ended: %s: %s", type(error).__name__, error)  # noqa: TRY400 - one line is enough
         return 1
     return 0 if told.is_set() else 1
+
+
+def _take_signals(told: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
 
 
 def _set_up_logging(settings: Settings) -> None:

@@ -30,6 +30,8 @@ TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
 PAGE_SIZE = 1000
 TOKEN_SECONDS = 60.0
 _ATTEMPTS = 4
+_DEFAULT_KUBECONFIG = "~/.kube/config"
+_WAYS = "give --kubeconfig, set KUBECONFIG, or run in a pod"
 _LONGEST_RETRY_AFTER = 5.0
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
@@ -55,12 +57,12 @@ async def load_configuration(*, kubeconfig: str | None, context: str | None) -> 
 
     Raises errors.Unavailable with what was looked for where there is none.
     """
-    if kubeconfig and not await asyncio.to_thread(Path(kubeconfig).exists):
-        raise errors.Unavailable(f"kubeconfig {kubeconfig}: no such file")
     configuration = official.Configuration()
-    in_cluster = bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
+    by_file = bool(kubeconfig) or not os.environ.get("KUBERNETES_SERVICE_HOST")
+    if by_file:
+        await asyncio.to_thread(_require_a_file, kubeconfig or os.environ.get("KUBECONFIG") or _DEFAULT_KUBECONFIG)
     try:
-        if kubeconfig or not in_cluster:
+        if by_file:
             loader = await official_config.load_kube_config(
                 config_file=kubeconfig, context=context, client_configuration=configuration
             )
@@ -69,9 +71,7 @@ async def load_configuration(*, kubeconfig: str | None, context: str | None) -> 
             official_config.load_incluster_config(client_configuration=configuration)
     except Exception as error:  # the official loader raises whatever it trips over in a file that is no kubeconfig
         by = f" by {kubeconfig}" if kubeconfig else ""
-        raise errors.Unavailable(
-            f"no way to reach a cluster{by}: {_one_line(error)} (give --kubeconfig, set KUBECONFIG, or run in a pod)"
-        ) from error
+        raise errors.Unavailable(f"no way to reach a cluster{by}: {_one_line(error)} ({_WAYS})") from error
     # Proxies of the environment are for the outside; a kubeconfig's own proxy-url still counts.
     configuration.client_session_kwargs = {"trust_env": False}
     return configuration
@@ -215,6 +215,11 @@ class Client:
         headers: dict[str, str] = {}
         await self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
         return {name.lower(): value for name, value in headers.items()}
+
+
+def _require_a_file(paths: str) -> None:
+    if not any(Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path):
+        raise errors.Unavailable(f"kubeconfig {paths}: no such file ({_WAYS})")
 
 
 def _one_line(error: Exception) -> str:

@@ -66,7 +66,9 @@ class Reconciler:
         await self._tell_of_drift(observation, compiled, applied, drifts)
         if applied.stale:
             return Result(complete=False)
-        reported = await self._report(observation, compiled, self._outcome(observation, compiled, applied))
+        outcome = self._outcome(observation, compiled, applied)
+        self._measure(namespace, compiled, outcome)
+        reported = await self._report(observation, compiled, outcome)
         return Result(
             complete=reported and not applied.failures,
             look_again_seconds=self._look_again(namespace, compiled, steps),
@@ -99,11 +101,14 @@ class Reconciler:
             self.triggers.expect("networkpolicies", namespace, name, version)
         for step in applied.written:
             logger.info("%s NetworkPolicy %s/%s", step.action.value, namespace, step.name)
+
+    def _measure(self, namespace: str, compiled: Compiled, outcome: status.Outcome) -> None:
+        flows = (flow for result in compiled.objects for flow in status.flows_as_written(result, outcome))
         self.metrics.observe_namespace(
             namespace,
-            policies=len(compiled.policies) + len(compiled.kept) - len(applied.conflicts),
-            conflicts=len(applied.conflicts),
-            states=(flow.state.value for result in compiled.objects for flow in result.flows),
+            policies=len(compiled.policies) + len(compiled.kept) - len(outcome.conflicts),
+            conflicts=len(outcome.conflicts),
+            states=(flow.state.value for flow in flows),
         )
 
     async def _tell_of_drift(

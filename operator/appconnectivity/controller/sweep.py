@@ -69,15 +69,24 @@ class Sweeper:
     _checks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self) -> None:
-        while True:
-            pause = self.interval * random.uniform(0.9, 1.1)
-            try:
-                await self.sweep()
-            except errors.ClusterError as error:
-                self.api_is_down = isinstance(error, errors.Unavailable)
-                logger.warning("sweep: %s; nothing is concluded from it", error)
-                pause = min(pause, 10.0)
-            await asyncio.sleep(pause)
+        """Until it is cancelled; then the checks that still wait are ended too, so that nothing holds up the stop."""
+        try:
+            while True:
+                await asyncio.sleep(await self._try())
+        finally:
+            for check in self._checks:
+                check.cancel()
+
+    async def _try(self) -> float:
+        """Sweeps, if the API server lets it; returns the seconds until the next time."""
+        pause = self.interval * random.uniform(0.9, 1.1)
+        try:
+            await self.sweep()
+        except errors.ClusterError as error:
+            self.api_is_down = isinstance(error, errors.Unavailable)
+            logger.warning("sweep: %s; nothing is concluded from it", error)
+            return min(pause, 10.0)
+        return pause
 
     async def sweep(self) -> None:
         """One look at everything: queues each namespace that has objects, or policies of ours that may be left over."""

@@ -35,7 +35,7 @@ def build(
     A condition's lastTransitionTime is kept from ``previous`` unless its status changes.
     """
     is_audit = _is_audit(result)
-    flows = tuple(_as_written(flow, outcome, is_audit=is_audit) for flow in result.flows)
+    flows = flows_as_written(result, outcome)
     names = _names(result, compiled)
     status: dict[str, Any] = {
         "conditions": [
@@ -52,6 +52,11 @@ def build(
     if is_audit:
         status |= {"wouldWriteCount": len(result.would_write), "wouldWrite": [*result.would_write[:MAX_ROWS]]}
     return status
+
+
+def flows_as_written(result: ObjectResult, outcome: Outcome) -> tuple[FlowResult, ...]:
+    """The flows as they are in the cluster: one that could not be written is not active."""
+    return tuple(_as_written(flow, outcome, is_audit=_is_audit(result)) for flow in result.flows)
 
 
 def condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
