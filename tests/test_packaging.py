@@ -63,6 +63,9 @@ def test_the_version_is_the_same_wherever_it_is_written() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     assert appconnectivity.__version__ == project["version"]
+    for path in (ROOT / "manifests" / "base").glob("*.yaml"):
+        written = re.findall(r"(?:app\.kubernetes\.io/version: |/appconnectivity:)(\S+)", path.read_text())
+        assert set(written) <= {project["version"]}, path.name
     assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text()
 
 

@@ -20,6 +20,9 @@ from appconnectivity.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+# Together with the passes (STOP_SECONDS) less than ten seconds.
+_WATCHES_SECONDS = 2.0
+
 
 def run(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT; returns the exit code: 0 when told to stop, 1 when it could not go on."""
@@ -47,7 +50,11 @@ async def _run_until_told(controller: Controller, client: Client) -> int:
     """Starts the controller and the watches that feed it; the controller is stopped first, so that no pass is cut."""
     told, watches_end = asyncio.Event(), asyncio.Event()
     _take_signals(told)
-    await controller.start()
+    try:
+        await controller.start()
+    except OSError as error:
+        logger.error("the port for probes and metrics (--listen, --port): %s", error)  # noqa: TRY400 - one line is enough
+        return 1
     existing = asyncio.all_tasks()
     watches = asyncio.create_task(_watch(controller, client, until=watches_end, told=told, ignored=existing))
     waiting = asyncio.create_task(told.wait())
@@ -56,7 +63,16 @@ async def _run_until_told(controller: Controller, client: Client) -> int:
     logger.info("stopping")
     await controller.stop()
     watches_end.set()
-    return await watches
+    return await _ended(watches)
+
+
+async def _ended(watches: asyncio.Task[int]) -> int:
+    """The exit code of the watches; 0 where they had to be cut. Stopped in its first moments, kopf waits for a task of
+    its own that nobody ends."""
+    await asyncio.wait([watches], timeout=_WATCHES_SECONDS)
+    watches.cancel()
+    (end,) = await asyncio.gather(watches, return_exceptions=True)
+    return end if isinstance(end, int) else 0
 
 
 async def _watch(

@@ -72,7 +72,8 @@ class Sweeper:
         """Until it is cancelled; then the checks that still wait are ended too, so that nothing holds up the stop."""
         try:
             while True:
-                await asyncio.sleep(await self._try())
+                pause = await self._try()
+                await asyncio.sleep(pause)
         finally:
             for check in self._checks:
                 check.cancel()
