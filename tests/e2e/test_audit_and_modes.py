@@ -170,7 +170,7 @@ def test_no_flows_are_isolation_alone(operator: Operator, team: Team) -> None:
 
 
 def test_a_flow_closes_at_its_second(operator: Operator, team: Team) -> None:
-    end = in_seconds(4)
+    end = in_seconds(5)
     team.connect("shop", flow("frontend", "api", 8080, expirationTime=end, name="brief"), flow("frontend", "api", 9090))
     team.wait_ready()
     row = team.row("shop", "brief")

@@ -231,7 +231,7 @@ def test_whether_a_foreign_service_exists_does_not_show_before_it_grants(
     theirs.apply(_service("stands", port=5432))
     for name in ("stands", "misses"):
         team.connect(name, flow("api", {"service": name, "namespace": theirs.namespace}, name="flow"))
-    statuses = [eventually(lambda name=name: _settled(team, name)) for name in ("stands", "misses")]
+    statuses = [_settled(team, name) for name in ("stands", "misses")]
 
     assert statuses[0]["flows"][0]["state"] == "AwaitingGrant"
     assert _words(statuses[0], "stands") == _words(statuses[1], "misses")
@@ -271,8 +271,8 @@ def _service(name: str, *, port: int) -> dict[str, Any]:
 
 
 def _settled(team: Team, name: str) -> dict[str, Any]:
-    status = team.get("appconn", name)["status"]
-    return status if status.get("observedGeneration") else {}
+    eventually(lambda: team.get("appconn", name)["status"].get("observedGeneration"))
+    return team.get("appconn", name)["status"]
 
 
 def _words(status: dict[str, Any], name: str) -> str:

@@ -165,7 +165,7 @@ def test_a_manager_that_fights_meets_bounded_repairs_and_is_named(operator: Oper
         time.sleep(0.1)
 
     edits, repairs = port - 20000, _writes(shop, INGRESS) - 1
-    assert edits > 15
+    assert edits > 10
     assert 5 <= repairs <= 8
     programmed = eventually(lambda: (found := shop.condition("shop", "Programmed"))["reason"] == "Contended" and found)
     assert programmed["status"] == "False"
