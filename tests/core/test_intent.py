@@ -68,8 +68,8 @@ BAD_FLOWS = [
     pytest.param(flow("a", "b", name="A b"), "spec.flows[0].name: String should match", id="a-bad-name"),
     pytest.param(flow("a", "b", expirationTime="tomorrow"), "must be a moment such as", id="no-moment"),
     pytest.param(flow("a", "b", expirationTime="2027-01-31T00:00:00"), "must be a moment such as", id="no-time-zone"),
-    pytest.param("nonsense", "spec.flows[0]: Input should be", id="not-even-a-mapping"),
-    pytest.param(None, "spec.flows[0]: Input should be", id="null"),
+    pytest.param("nonsense", "spec.flows[0]: must be a map", id="not-even-a-mapping"),
+    pytest.param(None, "spec.flows[0]: must be a map", id="null"),
 ]
 
 

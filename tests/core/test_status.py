@@ -301,3 +301,12 @@ def test_a_changed_message_alone_is_no_news() -> None:
 
 def test_every_reason_is_explained() -> None:
     assert [reason for reason in Reason if not reason.meaning.endswith(".")] == []
+
+
+def test_audit_after_enforce_says_loudly_that_policies_were_removed() -> None:
+    before = build(compile_(obj(A_TO_B)))
+    after = build(compile_(obj(A_TO_B, mode="Audit", generation=2)), previous=before)
+
+    found = {finding.message: warning for finding, warning in changes.worth_telling(before, after)}
+    assert found["mode is Audit: the 4 policies of this object were removed; what only they closed is open again"]
+    assert changes.worth_telling(after, after) == []

@@ -233,7 +233,7 @@ def test_a_write_about_services_names_the_port_that_people_mix_up(operator: Oper
     team.wait_ready()
 
     row = team.row("shop", "frontend-to-api")
-    assert row["message"] == "Service api maps port 80 to 8080: flows name the pods' port"
+    assert row["message"].startswith("Service api maps port 80 to 8080: flows name the pods' port; write 8080")
     assert ports(team, "shop.frontend-to-api.egress") == [80]
 
 

@@ -10,22 +10,30 @@ from appconnectivity.core.status import condition
 
 Status = Mapping[str, Any]
 
+_CONNECTED_NEWS = ((None, "False"), ("True", "False"), ("Unknown", "False"), ("False", "True"))
+
 
 def worth_telling(previous: Status, current: Status) -> list[tuple[Finding, bool]]:
     """Findings, each with whether it is a warning: turns of Ready and Connected, and flows about to close or closed."""
-    return [*_turns(previous, current), *_flows(previous, current)]
+    return [*_turns(previous, current), *_removals(previous, current), *_flows(previous, current)]
 
 
 def _turns(previous: Status, current: Status) -> Iterator[tuple[Finding, bool]]:
     for kind in ("Ready", "Connected"):
         before, after = condition(previous, kind), condition(current, kind)
-        # Connected follows Ready into Unknown, and is no news at first: only what turns to or from False is.
         statuses = (before.get("status"), after["status"])
-        if ("False" in statuses or (kind == "Ready" and before)) and (before.get("status"), before.get("reason")) != (
-            after["status"],
-            after["reason"],
-        ):
+        # Connected follows Ready into Unknown, and is no news at first: only what turns to or from False is.
+        is_news = bool(before) or "False" in statuses if kind == "Ready" else statuses in _CONNECTED_NEWS
+        if is_news and (before.get("status"), before.get("reason")) != (after["status"], after["reason"]):
             yield Finding(Reason(after["reason"]), after["message"]), after["status"] == "False"
+
+
+def _removals(previous: Status, current: Status) -> Iterator[tuple[Finding, bool]]:
+    """Audit takes away what was enforced before: the one change of mode that opens pods, so nobody may overlook it."""
+    gone = previous.get("policyCount", 0)
+    if gone and condition(current, "Programmed")["reason"] == Reason.AUDIT:
+        said = f"mode is Audit: the {gone} policies of this object were removed; what only they closed is open again"
+        yield Finding(Reason.AUDIT, said), True
 
 
 def _flows(previous: Status, current: Status) -> Iterator[tuple[Finding, bool]]:

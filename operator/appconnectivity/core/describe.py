@@ -49,7 +49,7 @@ def awaiting_service(flow: api.Flow, *, request: str) -> Finding:
     return Finding(
         Reason.AWAITING_GRANT,
         f"an AppConnectivity in namespace {flow.to.namespace} must declare: {request};"
-        f" or Service {flow.to.service} there has no such port. Until then nothing new is opened here",
+        f" or there is no Service {flow.to.service} with these ports. Until then nothing new is opened here",
     )
 
 

@@ -66,15 +66,27 @@ def parse(body: Mapping[str, Any], *, default_app_label: str) -> Intent:
     )
 
 
+_PLAIN_WORDS = {
+    "tuple_type": "must be a list, such as [8080]",
+    "model_type": "must be a map of fields, such as {app: api}",
+    "dict_type": "must be a map of fields",
+    "int_type": "must be a number, or a string such as 53/UDP",
+    "string_type": "must be a string",
+    "missing": "is needed",
+}
+
+
 def explain(error: ValidationError, *, at: str) -> Finding:
     """The first fault of a pydantic error as a sentence with the field's path."""
     fault = error.errors(include_url=False)[0]
-    path = field_path(at, *fault["loc"])
+    # A port may be a number or a string; which of the two pydantic tried last is of no use to anybody.
+    path = field_path(at, *(part for part in fault["loc"] if part not in ("int", "str")))
     unknown = fault["type"] in ("extra_forbidden", "enum", "literal_error")
     reason = Reason.UNSUPPORTED if unknown else Reason.INVALID
     if fault["type"] == "extra_forbidden":
         return Finding(reason, f"{path}: this field is unknown to this version of the operator")
-    return Finding(reason, f"{path}: {fault['msg'].removeprefix('Value error, ')}")
+    said = _PLAIN_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+    return Finding(reason, f"{path}: {said}")
 
 
 def field_path(*parts: str | int) -> str:

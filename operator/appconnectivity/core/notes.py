@@ -46,7 +46,8 @@ def _service_ports(resolved: Resolved, *, facts: Facts) -> list[str]:
     if subject is None or subject == EVERYTHING:
         return []
     return [
-        f"Service {service.name} maps port {port.number} to {port.target}: flows name the pods' port"
+        f"Service {service.name} maps port {port.number} to {port.target}: flows name the pods' port;"
+        f" write {port.target}, or to: {{service: {service.name}}}"
         for service in facts.local_services()
         if service.selector is not None and service.selector.implies(subject)
         for port in service.ports
