@@ -67,7 +67,7 @@ def parse(body: Mapping[str, Any], *, default_app_label: str) -> Intent:
 
 
 _PLAIN_WORDS = {
-    "tuple_type": "must be a list, such as [8080]",
+    "tuple_type": "must be a list",
     "model_type": "must be a map of fields, such as {app: api}",
     "dict_type": "must be a map of fields",
     "int_type": "must be a number, or a string such as 53/UDP",
