@@ -52,7 +52,9 @@ class Settings(BaseSettings):
     private_cidrs: Annotated[str, AfterValidator(_cidrs)] = Field(
         "", description="More networks that are not the Internet, such as public addresses of your nodes."
     )
-    expiry_warning_hours: float = Field(24.0, ge=0, description="How long before its end a flow is shown as Expiring.")
+    expiry_warning_hours: float = Field(
+        24.0, ge=0, le=87600, description="How long before its end a flow is shown as Expiring."
+    )
     sweep_interval: float = Field(300.0, gt=0, description="Seconds between two looks at everything.")
     workers: int = Field(4, ge=1, le=64, description="Namespaces that are reconciled at the same time.")
     listen: str = Field("0.0.0.0", description="Address for /healthz, /readyz and /metrics.")

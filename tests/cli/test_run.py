@@ -37,6 +37,9 @@ def test_help_explains_every_option() -> None:
         pytest.param(("--workers", "none"), "--workers: ", id="no-number"),
         pytest.param(("--workers", "0"), "--workers: ", id="too-few"),
         pytest.param(("--port", "65536"), "--port: ", id="too-high"),
+        pytest.param(
+            ("--expiry-warning-hours", "1e9"), "--expiry-warning-hours: ", id="more-hours-than-a-date-can-bear"
+        ),
         pytest.param(("--app-label", "a b"), "--app-label: ", id="no-label-key"),
         pytest.param(("--private-cidrs", "10.0.0.1/8"), "--private-cidrs: ", id="host-bits"),
         pytest.param(("--dns-services", "kube-dns"), "--dns-services: ", id="no-namespace"),

@@ -424,29 +424,55 @@ async def token_after_a_rotation(configuration: Any, rotate: Callable[[], object
         await client.close()
 
 
-async def test_a_rotated_token_of_a_pod_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    token = tmp_path / "token"
-    token.write_text("first")
+@pytest.fixture
+def token(tmp_path: Path) -> Path:
+    file = tmp_path / "token"
+    file.write_text("first")
+    return file
+
+
+async def in_a_pod(token: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The configuration by a service account's token file."""
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(Authority(tmp_path).file))
-    configuration = await load_configuration(kubeconfig=None, context=None)
+    return await load_configuration(kubeconfig=None, context=None)
+
+
+async def test_a_rotated_token_of_a_pod_is_read_again(
+    token: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = await in_a_pod(token, tmp_path, monkeypatch)
     _hurry(monkeypatch)
 
     assert await token_after_a_rotation(configuration, lambda: token.write_text("second")) == ["first", "second"]
 
 
 async def test_a_rotated_token_file_of_a_kubeconfig_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    token: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = tmp_path / "token"
-    token.write_text("first")
     path = kubeconfig(tmp_path / "config", "http://127.0.0.1:1", tokenFile=str(token))
     configuration = await load_configuration(kubeconfig=path, context=None)
     monkeypatch.setattr(client_module, "TOKEN_SECONDS", 0.0)
 
     assert await token_after_a_rotation(configuration, lambda: token.write_text("second")) == ["first", "second"]
+
+
+async def test_a_token_of_a_pod_that_can_not_be_read_is_no_answer(
+    token: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Caught in the middle of a rotation, say: nothing is known, and another try may do."""
+    client = Client(await in_a_pod(token, tmp_path, monkeypatch))
+    token.write_text("")  # noqa: ASYNC240 - a few bytes
+    _hurry(monkeypatch)
+    try:
+        with pytest.raises(errors.Unavailable, match="credentials can't be read: Token file exists but empty"):
+            await client.get(NAMESPACE, name="shop")
+        with pytest.raises(errors.Unavailable, match="credentials can't be read"):
+            await client.connection()
+    finally:
+        await client.close()
 
 
 async def test_a_token_file_that_is_gone_for_a_moment_does_no_harm(

@@ -54,6 +54,12 @@ EVENTS = [
     pytest.param("namespaces", event("stranger"), {"wide"}, id="any-namespace-may-match-a-label"),
     pytest.param("services", event("web", "shop"), {"shop"}, id="an-own-service"),
     pytest.param("services", event("db", "data"), {"shop"}, id="a-service-that-a-flow-names"),
+    pytest.param(
+        "endpointslices",
+        event("x", "shop", **{"kubernetes.io/service-name": "web"}),
+        set(),
+        id="own-endpoints-of-no-flow",
+    ),
     pytest.param("services", event("other", "data"), set(), id="another-service-there"),
     pytest.param("services", event("kube-dns", "kube-system"), {"shop"}, id="the-dns"),
     pytest.param(
@@ -74,6 +80,14 @@ EVENTS = [
 @pytest.mark.parametrize(("plural", "body", "namespaces"), EVENTS)
 def test_an_event_concerns(triggers: Triggers, plural: str, body: Any, namespaces: set[str]) -> None:
     assert triggers.concerned(plural, body) == namespaces
+
+
+def test_endpoints_that_a_grant_may_name_concern_the_namespace_that_is_granted(triggers: Triggers) -> None:
+    """Another namespace's flow to a Service here: its ports decide whether that is the other half of a flow of ours."""
+    triggers.remember("data", References(namespaces=frozenset({"shop"})))
+
+    slice_ = event("db-abc", "data", **{"kubernetes.io/service-name": "db"})
+    assert triggers.concerned("endpointslices", slice_) == {"shop", "data"}
 
 
 def test_our_own_write_is_no_news_to_its_namespace(triggers: Triggers) -> None:

@@ -100,13 +100,25 @@ def test_what_was_not_told_of_is_missing(there: Any, missing: dict[str, str]) ->
     assert ledger.missing([there]) == missing
 
 
-def test_what_was_deleted_is_forgotten() -> None:
+def test_what_was_deleted_is_forgotten_after_two_lists() -> None:
     ledger = Ledger()
     ledger.note("ADDED", body("a"))
     ledger.note("DELETED", body("a"))
     ledger.note("DELETED", body("never-seen"))
+    ledger.missing([])
+    ledger.note("ADDED", body("came-after-the-list"))
+    ledger.missing([])
 
-    assert ledger.versions == {}
+    assert ledger.versions.keys() == {"came-after-the-list"}
+
+
+def test_what_came_and_went_after_the_list_was_not_missed() -> None:
+    ledger = Ledger()
+    suspects = ledger.missing([body("a", "1")])
+    ledger.note("ADDED", body("a", "1"))
+    ledger.note("DELETED", body("a", "2"))
+
+    assert ledger.still_missing(suspects, before={}) == 0
 
 
 def test_a_late_event_clears_the_suspicion() -> None:
@@ -187,7 +199,28 @@ async def test_sweeps_go_on_after_one_has_failed(
     assert not sweeper.api_is_down
 
 
+async def test_sweeps_go_on_after_an_error_that_nobody_foresaw(sweeper: Sweeper, client: FakeClient) -> None:
+    sweeper.interval = 0.005
+    client.found[POLICIES] = ValueError("a token file that is no token")
+    running = asyncio.create_task(sweeper.run())
+    await asyncio.sleep(0.02)
+    client.found[POLICIES] = []
+    await asyncio.sleep(0.05)
+    assert sweeper.completed > 1
+    assert not sweeper.has_ended
+    running.cancel()
+    await asyncio.wait([running])
+
+    assert sweeper.has_ended
+
+
 # The watchdog.
+
+
+async def test_a_sweeper_that_has_ended_is_a_complaint(watchdog: Watchdog) -> None:
+    watchdog.sweeper.has_ended = True
+
+    assert watchdog.complaints() == ["no more sweeps: their task has ended"]
 
 
 async def test_a_quiet_operator_has_no_complaints(watchdog: Watchdog) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from appconnectivity.core import compile as compile_module
-from appconnectivity.core import naming
+from appconnectivity.core import isolation, naming
 from appconnectivity.core.facts import Options
 from appconnectivity.core.findings import FlowState, Reason
+from appconnectivity.core.isolation import object_policies
 from appconnectivity.core.plan import plan
 from appconnectivity.core.policy import Role
 from appconnectivity.core.resolve import resolve
@@ -93,12 +94,47 @@ def test_a_flow_in_a_direction_that_is_not_governed_says_so() -> None:
             id="not-understood-and-expired",
         ),
         pytest.param(obj(TO_DB | {"methods": ["GET"]}), set(), id="narrowed-in-words-of-a-later-version"),
+        pytest.param(obj(TO_DB | {"expirationTime": "next week"}), set(), id="with-an-end-that-can-not-be-read"),
     ],
 )
 def test_without_its_service_a_flow_keeps_exactly_what_was_written_for_it(body: Any, stays: set[str]) -> None:
     before = observed(compile_(obj(TO_DB), facts=facts(service("db"))))
 
     assert own(body, facts=facts(), standing=before) == stays
+
+
+def test_a_flow_in_words_of_a_later_version_ends_when_it_says() -> None:
+    later = flow("a", "b", methods=["GET"], expirationTime="2026-06-01T12:00:01Z")
+    (entry,) = intent(later).entries
+    kept = observed(compile_(obj(A_TO_B)))
+    for body in kept:
+        if body["metadata"]["name"] in BOTH_HALVES:
+            body["metadata"]["annotations"][naming.FINGERPRINT_ANNOTATION] = naming.mark(
+                entry.fingerprint, body["spec"]
+            )
+    compiled = compile_(obj(later), standing=kept)
+
+    assert row(compiled).kept == BOTH_HALVES
+    assert compiled.next_change == NOW + timedelta(seconds=1)
+    assert row(compile_(obj(later), standing=kept, now=NOW + timedelta(seconds=1))).kept == frozenset()
+
+
+def test_what_was_edited_by_hand_is_not_kept() -> None:
+    """Nobody knows what it ought to say, so it goes: an edit must not open a door while a Service is away."""
+    before = observed(compile_(obj(TO_DB), facts=facts(service("db"))))
+    for body in before:
+        if body["metadata"]["name"] == "shop.a-to-db.egress":
+            body["spec"] = {**body["spec"], "egress": [{}]}
+
+    assert own(obj(TO_DB), standing=before) == {"shop.a-to-db.ingress"}
+
+
+def test_an_object_in_audit_keeps_nothing_and_says_so() -> None:
+    before = observed(compile_(obj(TO_DB), facts=facts(service("db"))))
+    found = row(compile_(obj(TO_DB, mode="Audit"), standing=before))
+
+    assert found.kept == frozenset()
+    assert found.finding.message.endswith("; nothing is opened for it")
 
 
 def test_an_unresolved_flow_that_never_resolved_opens_nothing_and_says_so() -> None:
@@ -123,6 +159,30 @@ def test_a_refused_object_keeps_the_shared_policies_that_it_owned() -> None:
         policy.to_dict() for policy in compile_(obj(A_TO_B)).policies if policy.name in SHARED
     ]
     assert plan(compiled, before).is_empty
+
+
+@pytest.mark.parametrize("removed", [{naming.DEFAULT_DENY}, {naming.ALLOW_DNS}, SHARED])
+def test_what_isolates_is_put_back_for_a_refused_object_too(removed: set[str]) -> None:
+    whole = observed(compile_(obj(A_TO_B)))
+    left = [body for body in whole if body["metadata"]["name"] not in removed]
+    compiled = compile_(obj(A_TO_B, mode="Learn"), standing=left)
+
+    assert set(names(compiled)) == SHARED
+    assert plan(compiled, whole).is_empty
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"defaultDeny": "Perimeter"}, id="not-understood"),
+        pytest.param({"defaultDeny": "None"}, id="not-wanted"),
+        pytest.param({"policyTypes": ["Egress"]}, id="in-another-direction"),
+    ],
+)
+def test_for_a_refused_object_nothing_is_isolated_that_was_not(spec: dict[str, Any]) -> None:
+    left = observed(compile_(obj(A_TO_B, policyTypes=["Ingress"], defaultDeny="None")))
+
+    assert names(compile_(obj(A_TO_B, mode="Learn", **spec), standing=left)) == []
 
 
 def test_a_refused_object_that_had_nothing_closes_nothing() -> None:
@@ -250,19 +310,37 @@ def test_in_a_protected_namespace_nothing_is_written_and_nothing_removed() -> No
 def test_one_objects_poison_stops_no_other_object(monkeypatch: pytest.MonkeyPatch) -> None:
     before = observed(compile_(obj(A_TO_B), obj(A_TO_B, name="good")))
 
-    def poisoned(flow: Any, **rest: Any) -> Any:
-        if flow.description == "poison":
+    def poisoned(intent: Any, **rest: Any) -> Any:
+        if intent.name == "shop":
             raise ZeroDivisionError("boom")
-        return resolve(flow, **rest)
+        return object_policies(intent, **rest)
 
-    monkeypatch.setattr(compile_module, "resolve", poisoned)
-    compiled = compile_(obj(A_TO_B | {"description": "poison"}), obj(A_TO_B, name="good"), standing=before)
+    monkeypatch.setattr(isolation, "object_policies", poisoned)
+    compiled = compile_(obj(A_TO_B), obj(A_TO_B, name="good"), standing=before)
 
     refusal = result(compiled).refusal
     assert refusal is not None
     assert refusal.reason is Reason.INTERNAL_ERROR
     assert "ZeroDivisionError: boom" in refusal.message
     assert plan(compiled, before).is_empty
+
+
+def test_one_flows_poison_stops_no_other_flow(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = observed(compile_(obj(A_TO_B)))
+
+    def poisoned(flow: Any, **rest: Any) -> Any:
+        if flow.description == "poison":
+            raise ZeroDivisionError("boom")
+        return resolve(flow, **rest)
+
+    monkeypatch.setattr(compile_module, "resolve", poisoned)
+    compiled = compile_(obj(A_TO_B | {"description": "poison"}, flow("c", "d")), standing=before)
+
+    bad = row(compiled, "a-to-b")
+    assert (bad.state, bad.finding.reason) == (FlowState.INVALID, Reason.INTERNAL_ERROR)
+    assert "ZeroDivisionError: boom" in bad.finding.message
+    assert bad.kept == BOTH_HALVES
+    assert row(compiled, "c-to-d").state is FlowState.ACTIVE
 
 
 def test_two_objects_add_up_and_own_what_they_share() -> None:

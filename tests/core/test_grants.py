@@ -181,6 +181,19 @@ def test_a_label_that_also_matches_the_own_namespace_is_granted_by_a_local_flow(
     }
 
 
+def test_a_flow_is_no_grant_for_itself_where_the_label_matches_the_own_namespace() -> None:
+    """It writes nothing at its far end, so the own pods there stay closed, and the message says what opens them."""
+    body = obj(BY_LABEL)
+    own = peer(body, name="shop", team="x")
+    waiting = row(compile_(body, facts=facts(peers={"shop": own}, labels=own.labels)))
+    assert waiting.state is FlowState.AWAITING_GRANT
+
+    both = obj(BY_LABEL, requested(waiting))
+    own = peer(both, name="shop", team="x")
+    states = {f.state for f in compile_(both, facts=facts(peers={"shop": own}, labels=own.labels)).objects[0].flows}
+    assert states == {FlowState.ACTIVE}
+
+
 # What may not come out: whether a namespace, an object or a Service is there, unless it grants us the flow.
 
 TO_SERVICE = {"from": {"app": "a"}, "to": {"service": "billing", "namespace": "finance"}, "ports": [80]}

@@ -167,6 +167,12 @@ def test_the_nodes_own_cache_is_allowed_beside_the_service() -> None:
     assert len(rules) == 2
 
 
+def test_a_dns_that_speaks_udp_alone_is_allowed_in_udp_alone() -> None:
+    only_udp = replace(KUBE_DNS, ports=(ServicePort("dns", "UDP", 53, 53),))
+
+    assert [rule["ports"] for rule in dns_rules(dns_services=(only_udp,))] == [[port(53, "UDP")]]
+
+
 def test_a_dns_service_without_selector_is_its_addresses() -> None:
     bare = replace(
         KUBE_DNS,

@@ -95,20 +95,57 @@ def test_a_held_repair_waits(standing: list[Any], action: Action) -> None:
     assert found.is_empty
 
 
-def test_on_the_way_in_dns_comes_first_and_the_deny_last() -> None:
+def test_on_the_way_in_what_isolates_every_pod_comes_last_and_the_deny_after_dns() -> None:
     found = plan(COMPILED, [])
 
-    assert [step.name for step in found.allows] == [ALLOW_DNS, EGRESS, INGRESS]
-    assert [step.name for step in found.denies] == [DEFAULT_DENY]
+    assert [step.name for step in found.allows] == [EGRESS, INGRESS]
+    assert [step.name for step in found.denies] == [ALLOW_DNS, DEFAULT_DENY]
     assert found.deny_deletions == found.allow_deletions == ()
 
 
-def test_on_the_way_out_the_deny_comes_first() -> None:
+def test_on_the_way_out_what_isolates_every_pod_comes_first_and_the_deny_before_dns() -> None:
     found = plan(compile_(), observed(COMPILED))
 
-    assert [step.name for step in found.deny_deletions] == [DEFAULT_DENY]
-    assert [step.name for step in found.allow_deletions] == [ALLOW_DNS, EGRESS, INGRESS]
+    assert [step.name for step in found.deny_deletions] == [DEFAULT_DENY, ALLOW_DNS]
+    assert [step.name for step in found.allow_deletions] == [EGRESS, INGRESS]
     assert found.allows == found.denies == ()
+
+
+WITHOUT_DNS = compile_(obj(flow("a", "b"), dns="None"))
+INGRESS_ONLY = compile_(obj(flow("a", "b"), policyTypes=["Ingress"]))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before", "opening", "closing"),
+    [
+        pytest.param(COMPILED, WITHOUT_DNS, [ALLOW_DNS], [], id="dns-opens-where-egress-is-closed"),
+        pytest.param(COMPILED, INGRESS_ONLY, [EGRESS], [ALLOW_DNS, DEFAULT_DENY], id="dns-closes-together-with-egress"),
+    ],
+)
+def test_the_dns_allow_opens_or_isolates(
+    wanted: Compiled, before: Compiled, opening: list[str], closing: list[str]
+) -> None:
+    found = plan(wanted, observed(before))
+
+    assert ([step.name for step in found.allows], [step.name for step in found.denies]) == (opening, closing)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "first", "last"),
+    [
+        pytest.param(WITHOUT_DNS, [], [ALLOW_DNS], id="the-last-door-of-a-closed-namespace"),
+        pytest.param(INGRESS_ONLY, [ALLOW_DNS], [EGRESS], id="egress-is-let-go"),
+    ],
+)
+def test_the_dns_allow_goes_before_the_allows_only_where_it_isolates(
+    wanted: Compiled, first: list[str], last: list[str]
+) -> None:
+    found = plan(wanted, observed(COMPILED))
+
+    assert ([step.name for step in found.deny_deletions], [step.name for step in found.allow_deletions]) == (
+        first,
+        last,
+    )
 
 
 def test_a_deny_without_its_labels_is_still_known_for_one_by_its_name() -> None:

@@ -82,6 +82,13 @@ def test_an_endpoint_of_another_protocol_does_not_give_the_number() -> None:
             service("db", HTTP), [8080], Reason.SERVICE_PORT_NOT_FOUND, "has no port TCP 8080", id="the-pods-port"
         ),
         pytest.param(
+            service("db", HTTP),
+            [80, 81],
+            Reason.SERVICE_PORT_NOT_FOUND,
+            "has no port TCP 81; it has: 80",
+            id="one-of-two",
+        ),
+        pytest.param(
             replace(service("db"), ports=()),
             [],
             Reason.SERVICE_PORT_NOT_FOUND,

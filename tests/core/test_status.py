@@ -10,6 +10,7 @@ from appconnectivity.core import changes, status
 from appconnectivity.core.compile import Compiled, FlowResult, ObjectResult
 from appconnectivity.core.findings import Finding, FlowState, Reason
 from appconnectivity.core.naming import ALLOW_DNS, DEFAULT_DENY
+from appconnectivity.core.policy import Owner
 from appconnectivity.core.status import Outcome
 from builders import compile_, facts, flow, intent, obj, peer, result, without_dns
 
@@ -37,6 +38,18 @@ FINE = {
 TO_DB = {"from": {"app": "a"}, "to": {"service": "db"}}
 WAITING = flow("a", {"app": "x", "namespace": "finance"})
 FAILED = Outcome(failures={"shop.a-to-b.egress": Finding(Reason.FORBIDDEN, "no")})
+HELD_UP = Outcome(
+    failures={
+        DEFAULT_DENY: Finding(Reason.WAITING_FOR_ALLOWS, "waits"),
+        "shop.a-to-b.egress": Finding(Reason.FORBIDDEN, ""),
+    }
+)
+UNDELETED = Outcome(undeleted={Owner("shop", "uid-shop"): Finding(Reason.FORBIDDEN, "no")})
+NOT_WRITTEN = {
+    "Connected": ("Unknown", "Forbidden"),
+    "Ready": ("False", "Forbidden"),
+    "Programmed": ("False", "Forbidden"),
+}
 
 
 @pytest.mark.parametrize(
@@ -119,13 +132,11 @@ FAILED = Outcome(failures={"shop.a-to-b.egress": Finding(Reason.FORBIDDEN, "no")
         pytest.param(
             compile_(obj(A_TO_B)),
             FAILED,
-            {
-                "Connected": ("Unknown", "Forbidden"),
-                "Ready": ("False", "Forbidden"),
-                "Programmed": ("False", "Forbidden"),
-            },
+            NOT_WRITTEN,
             id="a-write-was-refused",
         ),
+        pytest.param(compile_(obj(A_TO_B)), HELD_UP, NOT_WRITTEN, id="the-cause-comes-before-what-waits-for-it"),
+        pytest.param(compile_(obj(A_TO_B)), UNDELETED, NOT_WRITTEN, id="what-ought-to-be-gone-could-not-be-deleted"),
         pytest.param(
             compile_(obj(A_TO_B)),
             Outcome(contended={DEFAULT_DENY: "kubectl-edit"}),

@@ -1,13 +1,14 @@
 """Applying a plan: the only place that writes NetworkPolicies.
 
-Allows first (DNS before all), read back, then what denies; on the way out what denies goes first. A batch begins when
-the one before it is done, and a deny is not written while an allow that it needs could not be.
+Allows first, read back, then what isolates; on the way out what isolates goes first. A batch begins when the one before
+it is done: nothing is closed while an allow that it needs could not be written, and no allow goes while what it was
+needed for, or what stands in for it, could not be done.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from appconnectivity.cluster.kinds import NETWORK_POLICY
 from appconnectivity.core.compile import Compiled
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.plan import Action, Plan, Step
-from appconnectivity.core.policy import Policy, is_ours, matches
+from appconnectivity.core.policy import FIELD_MANAGER, Policy, is_ours, matches
 
 
 @dataclass
@@ -48,28 +49,46 @@ class Applier:
         applied = Applied(conflicts=set(plan.conflicts))
         await self._each(plan.allows, applied)
         await self._deny(plan, compiled, applied)
-        await self._each(plan.deny_deletions, applied)
-        await self._each(plan.allow_deletions, applied)
+        await self._in_turn(plan.deny_deletions, applied)
+        await self._each(self._deletable(plan, applied), applied)
         return applied
 
     async def _deny(self, plan: Plan, compiled: Compiled, applied: Applied) -> None:
         """Closes only what has its openings: each allow must have been read back as it should be."""
         closing = [step for step in plan.denies if _closes_more(step)]
         await self._each([step for step in plan.denies if step not in closing], applied)
-        if not closing:
-            return
+        waiting = await self._not_standing(closing, plan, compiled, applied) if closing else []
+        unwritten = closing if waiting else await self._in_turn(closing, applied)
+        for step in unwritten:
+            what = ", ".join(waiting[:4] or sorted(applied.failures))
+            applied.failures.setdefault(
+                step.name, Finding(Reason.WAITING_FOR_ALLOWS, f"{step.name} waits until {what} could be written")
+            )
+
+    async def _not_standing(self, closing: list[Step], plan: Plan, compiled: Compiled, applied: Applied) -> list[str]:
+        """The allows that can't be read back as they should be, though somebody could still write them."""
         namespace = compiled.policies[0].namespace
         live = {body["metadata"]["name"]: body for body in await self._client.list(NETWORK_POLICY, namespace=namespace)}
         denies = {step.name for step in closing}
         missing = [p.name for p in compiled.policies if p.name not in denies and not _stands(p, live=live)]
-        waiting = [name for name in missing if name not in applied.conflicts and name not in plan.held]
-        if not waiting:
-            await self._each(closing, applied)
-            return
-        for step in closing:
-            applied.failures[step.name] = Finding(
-                Reason.WAITING_FOR_ALLOWS, f"{step.name} waits until {', '.join(waiting[:4])} could be written"
-            )
+        return [name for name in missing if name not in applied.conflicts and name not in plan.held]
+
+    def _deletable(self, plan: Plan, applied: Applied) -> list[Step]:
+        """Allows that may go: none while their deny stands on, nor one whose flow could not be written anew."""
+        done = {step.name for step in applied.written}
+        undone = [step for step in (*plan.allows, *plan.denies, *plan.deny_deletions) if step.name not in done]
+        if any(_reopens(step) for step in undone):
+            return []
+        flows = {step.flow for step in undone} | {step.flow for step in plan.steps if step.name in applied.conflicts}
+        return [step for step in plan.allow_deletions if not step.flow or step.flow not in flows]
+
+    async def _in_turn(self, steps: Sequence[Step], applied: Applied) -> Sequence[Step]:
+        """One after the other, as long as each succeeds; returns those that are left."""
+        for index, step in enumerate(steps):
+            await self._each([step], applied)
+            if step not in applied.written:
+                return steps[index:]
+        return ()
 
     async def _each(self, steps: Iterable[Step], applied: Applied) -> None:
         """All of a batch, also when one fails: no write may still be under way when the next pass begins."""
@@ -107,19 +126,25 @@ class Applier:
         if is_new and not _is_alone(body):
             await self._withdraw(step.policy)
             raise errors.Conflict(f"{step.name} was made by somebody else meanwhile")
-        return body if matches(step.policy, body) else await self._overwrite(step.policy, body)
+        if not matches(step.policy, body):
+            body = await self._overwrite(step.policy, body)
+        if not matches(step.policy, body):
+            raise errors.Rejected(f"{step.name} was changed by an admission webhook or policy while it was written")
+        return body
 
     async def _withdraw(self, policy: Policy) -> None:
         """Gives up every field that we applied: what nobody else owns goes, the rest stays as its owner has it."""
         body = policy.to_dict()
-        bare = {key: body["metadata"][key] for key in ("name", "namespace")}
-        await self._client.apply(NETWORK_POLICY, body | {"metadata": bare, "spec": {}}, force=False)
+        metadata = {key: body["metadata"][key] for key in ("name", "namespace")}
+        bare = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": metadata}
+        await self._client.apply(NETWORK_POLICY, bare, force=False)
 
     async def _overwrite(self, policy: Policy, body: dict[str, Any]) -> dict[str, Any]:
         """Apply leaves fields that only others own (a second list of rules, say); these are taken out by force."""
         desired = policy.to_dict()
         operations: list[dict[str, Any]] = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]},
+            # Another resourceVersion than the live one is a Conflict (a failed ``test`` would be taken for bad input).
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]},
             {"op": "replace", "path": "/spec", "value": desired["spec"]},
         ]
         if "ownerReferences" in desired["metadata"]:
@@ -130,13 +155,26 @@ class Applier:
 
 def _is_alone(body: dict[str, Any]) -> bool:
     """True where what we have just created is not in truth an older object of somebody else that agreed with us."""
-    managers = body["metadata"].get("managedFields") or ()
-    return is_ours(body) and len(managers) == 1
+    managers = [entry.get("manager") for entry in body["metadata"].get("managedFields") or ()]
+    return is_ours(body) and set(managers) == {FIELD_MANAGER}
 
 
 def _closes_more(step: Step) -> bool:
-    """False where a deny only gets another owner or text."""
-    return step.observed is None or step.policy is None or step.observed.get("spec") != step.policy.spec
+    """False where a deny only lets go of a direction, or gets another owner or text."""
+    if step.observed is None or step.policy is None:
+        return True
+    old, new = step.observed.get("spec") or {}, step.policy.spec
+    is_other = {**old, "policyTypes": new["policyTypes"]} != new
+    return is_other or not set(new["policyTypes"]) <= set(old.get("policyTypes", ()))
+
+
+def _reopens(step: Step) -> bool:
+    """True for an isolating policy that goes, or lets go of a direction."""
+    if step.action is Action.DELETE:
+        return True
+    if not step.is_deny or step.observed is None or step.policy is None:
+        return False
+    return not set(step.observed["spec"].get("policyTypes", ())) <= set(step.policy.spec["policyTypes"])
 
 
 def _stands(policy: Policy, *, live: dict[str, dict[str, Any]]) -> bool:

@@ -112,7 +112,10 @@ class Client:
 
     async def connection(self) -> Connection:
         """The credentials as they are now; a service account's token is read again when it has been rotated."""
-        header = (await self._headers()).get("authorization", "")
+        try:
+            header = (await self._headers()).get("authorization", "")
+        except _Retryable as error:
+            raise errors.Unavailable(str(error)) from error
         return Connection(
             server=self._configuration.host,
             ca_path=self._configuration.ssl_ca_cert,
@@ -213,7 +216,10 @@ class Client:
 
     async def _headers(self) -> dict[str, str]:
         headers: dict[str, str] = {}
-        await self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
+        try:
+            await self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
+        except Exception as error:  # whatever the official client trips over in a token file that is being rotated
+            raise _Retryable(f"credentials can't be read: {_one_line(error)}") from error
         return {name.lower(): value for name, value in headers.items()}
 
 

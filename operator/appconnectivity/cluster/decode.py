@@ -39,7 +39,8 @@ def needs_endpoints(body: Body) -> bool:
 def endpoints(body: Body) -> Endpoints:
     """The addresses of an EndpointSlice; ready or not, since a pod may get ready at any moment. FQDN ones are none."""
     is_ip = body.get("addressType") in ("IPv4", "IPv6")
-    found = [address for entry in body.get("endpoints") or () for address in entry["addresses"]] if is_ip else []
+    said = [address for entry in body.get("endpoints") or () for address in entry["addresses"]] if is_ip else []
+    found = {address for text in said if (address := _address(text))}
     ports = body.get("ports") or ()
     return Endpoints(
         addresses=tuple(sorted(found)),
@@ -63,7 +64,7 @@ def node_local_addresses(daemon_set: Body) -> tuple[str, ...]:
     words = [word for c in containers for word in (*(c.get("command") or ()), *(c.get("args") or ()))]
     values = [after for word, after in zip(words, [*words[1:], ""], strict=True) if word in ("-localip", "--localip")]
     values += [word.split("=", 1)[1] for word in words if word.startswith(("-localip=", "--localip="))]
-    return tuple(sorted({text for value in values for text in value.split(",") if _is_address(text)}))
+    return tuple(sorted({text for value in values for text in value.split(",") if _address(text)}))
 
 
 def _service_port(port: Body) -> ServicePort:
@@ -75,12 +76,13 @@ def _service_port(port: Body) -> ServicePort:
     )
 
 
-def _is_address(text: str) -> bool:
+def _address(text: str) -> str:
+    """The address; empty for what is none. Leading zeros mean nothing, as for kube-proxy (netutils.ParseIPSloppy)."""
+    plain = ".".join(part.lstrip("0") or "0" for part in text.split(".")) if ":" not in text else text
     try:
-        ipaddress.ip_address(text)
+        return str(ipaddress.ip_address(plain))
     except ValueError:
-        return False
-    return True
+        return ""
 
 
 def _name(body: Body) -> str:

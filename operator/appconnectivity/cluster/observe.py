@@ -22,7 +22,7 @@ from appconnectivity.cluster.kinds import (
 )
 from appconnectivity.core.facts import Endpoints, Facts, Options, Peer, Service
 from appconnectivity.core.intent import Intent, parse
-from appconnectivity.core.references import References, references
+from appconnectivity.core.references import References, references, services_of_grants
 from appconnectivity.core.selectors import Selector
 
 Body = Mapping[str, Any]
@@ -80,9 +80,9 @@ class Observer:
             facts=facts,
         )
 
-    async def policies(self, namespace: str) -> list[dict[str, Any]]:
-        """Reads the policies back: a consistent LIST."""
-        return await self._client.list(NETWORK_POLICY, namespace=namespace)
+    async def objects(self, namespace: str) -> list[Body]:
+        """The namespace's AppConnectivity objects that are not being deleted."""
+        return _existing(await self._client.list(APP_CONNECTIVITY, namespace=namespace))
 
     async def dns(self) -> tuple[tuple[Service, ...], tuple[str, ...]]:
         """The cluster's DNS Services, and the addresses of its node-local cache."""
@@ -103,7 +103,9 @@ class Observer:
             self.dns() if wanted.dns else _nothing(),
             self._api_server() if wanted.api_server else _no_endpoints(),
         )
-        services = await self._services(namespace, own=own, wanted=wanted, peers=peers)
+        theirs = [intent for peer in peers.values() for intent in peer.intents]
+        named = wanted.services | services_of_grants(theirs, namespace=namespace, labels=labels)
+        services = await self._services(namespace, own=own, named=named)
         return Facts(
             namespace=namespace,
             labels=labels,
@@ -115,11 +117,9 @@ class Observer:
         )
 
     async def _services(
-        self, namespace: str, *, own: Sequence[Body], wanted: References, peers: Mapping[str, Peer]
+        self, namespace: str, *, own: Sequence[Body], named: frozenset[tuple[str, str]]
     ) -> dict[tuple[str, str], Service]:
-        """The own Services, and those that flows name: our flows, and flows of other namespaces' objects."""
-        theirs = references([intent for peer in peers.values() for intent in peer.intents]).services
-        named = wanted.services | theirs
+        """The own Services, and those that flows name: our flows, and such of other namespaces as may be grants."""
         elsewhere = [key for key in named if key[0] != namespace]
         local = [(body, (namespace, str(body["metadata"]["name"])) in named) for body in own]
         found = await asyncio.gather(

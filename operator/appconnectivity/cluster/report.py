@@ -25,8 +25,8 @@ class Reporter:
         self._client = client
         self._instance = os.environ.get("HOSTNAME", _COMPONENT)
 
-    async def status(self, body: Body, status: Mapping[str, Any]) -> str:
-        """Applies the whole status of the object that ``body`` is; returns the new resourceVersion.
+    async def status(self, body: Body, status: Mapping[str, Any]) -> dict[str, Any]:
+        """Applies the whole status of the object that ``body`` is; returns the object's metadata after it.
 
         The uid makes it a conflict where another object of that name stands there by now.
         """
@@ -42,7 +42,7 @@ class Reporter:
             force=True,
             subresource="status",
         )
-        return str(applied["metadata"]["resourceVersion"])
+        return dict(applied["metadata"])
 
     async def event(self, body: Body, finding: Finding, *, warning: bool) -> None:
         """An Event about the object, as ``kubectl describe`` shows it."""

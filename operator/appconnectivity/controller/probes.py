@@ -42,6 +42,8 @@ class Watchdog:
         is_overdue = now - self.sweeper.last_success > SWEEPS_MISSED * self.sweeper.interval + WATCHER_GRACE_SECONDS
         if self.sweeper.completed and is_overdue and not self.sweeper.api_is_down:
             found.append("no sweep has been completed for three intervals")
+        if self.sweeper.has_ended:
+            found.append("no more sweeps: their task has ended")
         return found + self._missing_watchers(now=now)
 
     def _missing_watchers(self, *, now: float) -> list[str]:

@@ -21,7 +21,7 @@ from appconnectivity.core.drift import Drift, RepairLog
 from appconnectivity.core.facts import Options
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.plan import Action, Plan, plan
-from appconnectivity.core.policy import is_ours
+from appconnectivity.core.policy import is_ours, owners_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Reconciler:
 
     async def reconcile(self, namespace: str) -> Result:
         """One pass. Raises errors.Unavailable where something could not be read: then nothing was concluded."""
-        observation = await self.observer.observe(namespace, refer=self.triggers.remember)
+        observation = await self._observe(namespace)
         if observation is None or _is_idle(observation):
             self._forget(namespace)
             return Result(complete=True)
@@ -66,13 +66,28 @@ class Reconciler:
         await self._tell_of_drift(observation, compiled, applied, drifts)
         if applied.stale:
             return Result(complete=False)
-        outcome = self._outcome(observation, compiled, applied)
+        outcome = self._outcome(observation, compiled, steps, applied)
         self._measure(namespace, compiled, outcome)
         reported = await self._report(observation, compiled, outcome)
         return Result(
             complete=reported and not applied.failures,
             look_again_seconds=self._look_again(namespace, compiled, steps),
         )
+
+    async def _observe(self, namespace: str) -> Observation | None:
+        try:
+            return await self.observer.observe(namespace, refer=self.triggers.remember)
+        except errors.Forbidden as error:  # nothing can be concluded, and trying again won't mend it: somebody has to
+            await self._tell_of_blindness(namespace, error)
+            raise
+
+    async def _tell_of_blindness(self, namespace: str, error: errors.Forbidden) -> None:
+        finding = Finding(Reason.FORBIDDEN, f"{error}; what stands stays as it is until the operator may read this")
+        for body in await self.observer.objects(namespace):
+            now = self.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+            wanted = status.unknown(body, finding, now=now)
+            if wanted != body.get("status"):
+                await self._write_status(body, wanted)
 
     def _compile(self, observation: Observation) -> Compiled:
         standing = {body["metadata"]["name"]: body for body in observation.policies if is_ours(body)}
@@ -126,7 +141,7 @@ class Reconciler:
             finding = Finding(Reason.DRIFT_REPAIRED, found.sentence)
             await self._event(bodies[owners[found.name]], finding, warning=True)
 
-    def _outcome(self, observation: Observation, compiled: Compiled, applied: Applied) -> status.Outcome:
+    def _outcome(self, observation: Observation, compiled: Compiled, steps: Plan, applied: Applied) -> status.Outcome:
         log, now = self._log(observation.namespace), self.monotonic()
         managers = {body["metadata"]["name"]: drift.last_manager(body) for body in observation.policies}
         return status.Outcome(
@@ -137,14 +152,24 @@ class Reconciler:
                 for policy in compiled.policies
                 if log.is_contended(policy.name, now=now)
             },
+            undeleted={
+                owner: applied.failures[step.name]
+                for step in (*steps.deny_deletions, *steps.allow_deletions)
+                if step.name in applied.failures and step.observed
+                for owner in owners_of(step.observed)
+            },
         )
 
     async def _report(self, observation: Observation, compiled: Compiled, outcome: status.Outcome) -> bool:
         """Writes every status that has changed; True where all could be written."""
         bodies = {body["metadata"]["name"]: body for body in observation.bodies}
         written = await asyncio.gather(
-            *(self._report_one(bodies[result.intent.name], result, compiled, outcome) for result in compiled.objects)
+            *(self._report_one(bodies[result.intent.name], result, compiled, outcome) for result in compiled.objects),
+            return_exceptions=True,  # no write may still be under way when the next pass begins
         )
+        for end in written:
+            if isinstance(end, BaseException):
+                raise end
         return all(written)
 
     async def _report_one(self, body: Body, result: ObjectResult, compiled: Compiled, outcome: status.Outcome) -> bool:
@@ -161,7 +186,7 @@ class Reconciler:
     async def _write_status(self, body: Body, wanted: Mapping[str, Any]) -> bool:
         metadata = body["metadata"]
         try:
-            version = await self.reporter.status(body, wanted)
+            applied = await self.reporter.status(body, wanted)
         except errors.NotFound:  # deleted meanwhile
             return True
         except errors.Unavailable:
@@ -170,7 +195,9 @@ class Reconciler:
             self.metrics.errors.labels("StatusWrite").inc()
             logger.warning("status of %s/%s: %s", metadata["namespace"], metadata["name"], error)
             return isinstance(error, errors.NamespaceGone)
-        self.triggers.expect(api.PLURAL, metadata["namespace"], metadata["name"], version)
+        if applied.get("generation") == metadata.get("generation"):  # else its event tells of a changed spec, too
+            version = applied["resourceVersion"]
+            self.triggers.expect(api.PLURAL, metadata["namespace"], metadata["name"], version)
         return True
 
     async def _event(self, body: Body, finding: Finding, *, warning: bool) -> None:

@@ -30,21 +30,23 @@ GRACE_SECONDS = 60.0
 
 @dataclass
 class Ledger:
-    """What the watches have told of one kind: the latest resourceVersion by uid."""
+    """What the watches have told of one kind: the latest resourceVersion by uid, a deletion's too."""
 
     versions: dict[str, str] = field(default_factory=dict)
+    _unlisted: set[str] = field(default_factory=set)
 
     def note(self, event_type: str | None, body: Body) -> None:
         metadata = body.get("metadata") or {}
-        uid = metadata.get("uid", "")
-        if event_type == "DELETED":
-            self.versions.pop(uid, None)
-        else:
-            self.versions[uid] = metadata.get("resourceVersion", "")
+        version = metadata.get("resourceVersion", "")
+        self.versions[metadata.get("uid", "")] = f"deleted at {version}" if event_type == "DELETED" else version
 
     def missing(self, bodies: list[dict[str, Any]]) -> dict[str, str]:
-        """What is there and was not told of as it is."""
+        """What is in a LIST and was not told of as it is. What two LISTs in a row do not have is forgotten."""
         listed = {body["metadata"]["uid"]: body["metadata"]["resourceVersion"] for body in bodies}
+        unlisted = self.versions.keys() - listed.keys()
+        for uid in unlisted & self._unlisted:
+            del self.versions[uid]
+        self._unlisted = unlisted
         return {uid: version for uid, version in listed.items() if self.versions.get(uid) != version}
 
     def still_missing(self, suspects: Mapping[str, str], *, before: Mapping[str, str]) -> int:
@@ -65,6 +67,7 @@ class Sweeper:
     completed: int = 0
     last_success: float = 0.0
     api_is_down: bool = False
+    has_ended: bool = False
     deaf_rounds: dict[str, int] = field(default_factory=dict)
     _checks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -75,6 +78,7 @@ class Sweeper:
                 pause = await self._try()
                 await asyncio.sleep(pause)
         finally:
+            self.has_ended = True
             for check in self._checks:
                 check.cancel()
 
@@ -86,6 +90,9 @@ class Sweeper:
         except errors.ClusterError as error:
             self.api_is_down = isinstance(error, errors.Unavailable)
             logger.warning("sweep: %s; nothing is concluded from it", error)
+            return min(pause, 10.0)
+        except Exception:  # sweeps must go on: without them nothing heals what no event has told of
+            logger.exception("sweep; nothing is concluded from it")
             return min(pause, 10.0)
         return pause
 

@@ -53,8 +53,8 @@ class Triggers:
                 return {*self._policy(namespace, body), *self._pointing_to(namespace)}
             case "namespaces":
                 return self._namespace(name)
-            case "services":
-                return self._service(namespace, name)
+            case "services":  # the own ones are read for hints about ports, too
+                return self._service(namespace, name) | ({namespace} & self._references.keys())
             case _:
                 return self._service(namespace, (metadata.get("labels") or {}).get(_SERVICE_NAME_LABEL, ""))
 
@@ -71,8 +71,8 @@ class Triggers:
     def _service(self, namespace: str, name: str) -> set[str]:
         key = (namespace, name)
         found = {other for other, refs in self._references.items() if key in refs.services}
-        if namespace in self._references:
-            found.add(namespace)  # its Services are read for hints about ports
+        if found:  # somebody's flow that ends at this Service may grant or ask for a flow of its namespace
+            found |= {namespace} & self._references.keys()
         if key == _API_SERVER:
             found |= {other for other, refs in self._references.items() if refs.api_server}
         if key in self.dns_services:

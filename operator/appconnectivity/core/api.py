@@ -15,11 +15,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictInt,
     StrictStr,
     StringConstraints,
+    TypeAdapter,
     field_validator,
     model_validator,
 )
@@ -40,6 +42,9 @@ MAX_PORTS = 16
 MAX_BLOCKS = 32
 MAX_LABEL_PREFIX = 253
 
+_RFC3339 = re.compile(
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
 # What is still a moment after conversion to UTC.
 _FIRST_MOMENT = datetime(1, 1, 1, tzinfo=UTC)
 _LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -58,6 +63,17 @@ def _label_key(key: str) -> str:
     return key
 
 
+def _rfc3339(value: Any) -> Any:
+    if isinstance(value, datetime):
+        understood = value.tzinfo is not None
+    else:
+        understood = isinstance(value, str) and _RFC3339.fullmatch(value) is not None
+    if not understood:
+        raise ValueError('must be a moment such as "2027-01-31T00:00:00Z" (RFC 3339)')
+    return value
+
+
+Moment = Annotated[datetime, BeforeValidator(_rfc3339), Field(ge=_FIRST_MOMENT, le=_LAST_MOMENT)]
 LabelKey = Annotated[str, AfterValidator(_label_key)]
 LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=_LABEL_VALUE)]
 AppName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_LABEL_VALUE)]
@@ -200,23 +216,12 @@ class Flow(_Model):
     to: End
     ports: Annotated[tuple[StrictInt | StrictStr, ...], Field(min_length=1, max_length=MAX_PORTS)] | None = None
     description: Annotated[str, StringConstraints(max_length=256)] | None = None
-    expiration_time: Annotated[datetime, Field(ge=_FIRST_MOMENT, le=_LAST_MOMENT)] | None = None
+    expiration_time: Moment | None = None
 
     @field_validator("ports")
     @classmethod
     def _ports_are_understood(cls, value: tuple[int | str, ...] | None) -> tuple[int | str, ...] | None:
         ports_.parse_ports(value or ())
-        return value
-
-    @field_validator("expiration_time", mode="before")
-    @classmethod
-    def _is_rfc3339(cls, value: Any) -> Any:
-        if isinstance(value, datetime):
-            understood = value.tzinfo is not None
-        else:
-            understood = isinstance(value, str) and _RFC3339.fullmatch(value) is not None
-        if not understood:
-            raise ValueError('must be a moment such as "2027-01-31T00:00:00Z" (RFC 3339)')
         return value
 
     @model_validator(mode="after")
@@ -284,8 +289,11 @@ def parse_cidr(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     return network
 
 
+def parse_moment(value: Any) -> datetime:
+    """An expirationTime. Raises pydantic's ValidationError for what is none."""
+    return _MOMENT.validate_python(value)
+
+
+_MOMENT = TypeAdapter[datetime](Moment)
 # ipaddress would also read "/08" and "/255.0.0.0".
 _PREFIX_LENGTH = re.compile(r"^(0|[1-9][0-9]{0,2})$")
-_RFC3339 = re.compile(
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
-)

@@ -15,7 +15,7 @@ from appconnectivity.core.facts import Facts, Options
 from appconnectivity.core.findings import Finding, FlowState, Reason
 from appconnectivity.core.intent import Entry, Intent
 from appconnectivity.core.notes import notes
-from appconnectivity.core.policy import Owner, Policy, Role, Rule, allow_spec, owners_of
+from appconnectivity.core.policy import Owner, Policy, Role, Rule, allow_spec, is_as_written, owners_of
 from appconnectivity.core.resolve import Resolved, resolve
 
 
@@ -95,8 +95,8 @@ class Compiler:
     def _object(self, intent: Intent) -> ObjectResult:
         if intent.header is None:
             return self._refused(intent, refusal=intent.refusal)
+        flows = tuple(self._safely(entry, intent=intent) for entry in intent.entries)
         try:
-            flows = tuple(self._flow(entry, intent=intent) for entry in intent.entries)
             own = isolation.object_policies(
                 intent,
                 facts=self.facts,
@@ -104,8 +104,7 @@ class Compiler:
                 standing=self.standing.keys(),
             )
         except Exception as error:  # noqa: BLE001 - one object's poison must not stop the others of the namespace
-            finding = Finding(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}; please report this")
-            return self._refused(replace(intent, header=None), refusal=finding)
+            return self._refused(replace(intent, header=None), refusal=_internal(error))
         policies = (*own.policies, *(policy for flow in flows for policy in flow.policies))
         kept = own.kept.union(*(flow.kept for flow in flows))
         return ObjectResult(intent=intent, flows=flows, policies=policies, kept=kept)
@@ -126,12 +125,18 @@ class Compiler:
         kept = frozenset(isolating).union(*(flow.kept for flow in flows))
         return ObjectResult(intent=intent, flows=flows, kept=kept, refusal=refusal)
 
+    def _safely(self, entry: Entry, *, intent: Intent) -> FlowResult:
+        try:
+            return self._flow(entry, intent=intent)
+        except Exception as error:  # noqa: BLE001 - nor may one flow's poison stop the other flows
+            return self._without_policies(entry, FlowState.INVALID, _internal(error), intent=intent)
+
     def _flow(self, entry: Entry, *, intent: Intent) -> FlowResult:
         flow = entry.flow
         if flow is None:
             assert entry.refusal is not None  # an entry has the one or the other
             return self._without_policies(entry, FlowState.INVALID, entry.refusal, intent=intent)
-        if consent.has_expired(flow, now=self.now):
+        if entry.has_expired(now=self.now):
             return FlowResult(entry.name, FlowState.EXPIRED, describe.expired(flow))
         resolved = resolve(
             flow, namespace=intent.namespace, app_label=intent.app_label, facts=self.facts, options=self.options
@@ -186,13 +191,14 @@ class Compiler:
 
     def _kept(self, entry: Entry, *, intent: Intent) -> frozenset[str]:
         """The policies that were written for exactly what the flow says now, unless its time is over."""
-        if entry.flow is not None and consent.has_expired(entry.flow, now=self.now):
+        is_audit = intent.header is not None and not intent.is_enforced
+        if is_audit or entry.has_expired(now=self.now):
             return frozenset()
         return frozenset(
             name
             for name, body in self.standing.items()
             if _label(body, naming.OBJECT_LABEL) == intent.name
-            and (body["metadata"].get("annotations") or {}).get(naming.FINGERPRINT_ANNOTATION) == entry.fingerprint
+            and is_as_written(body, fingerprint=entry.fingerprint)
             and _is_governed(body, intent=intent)
         )
 
@@ -226,11 +232,13 @@ class Compiler:
         if intent.header is not None:
             return isolation.want(intent.header, owner=owner)
         held = {name: body for name, body in self.standing.items() if owner in owners_of(body)}
-        deny = held.get(naming.DEFAULT_DENY)
-        types = (
-            frozenset(api.PolicyType(value) for value in deny["spec"].get("policyTypes", ())) if deny else frozenset()
-        )
-        return isolation.Want(owner=owner, policy_types=types, dns=naming.ALLOW_DNS in held)
+        said = isolation.want(intent.isolation, owner=owner) if intent.isolation else isolation.Want(owner)
+        if naming.DEFAULT_DENY in held:
+            types = _policy_types(held[naming.DEFAULT_DENY])
+        else:  # somebody has removed it, or it was never there: what else stands of the object tells
+            types = said.policy_types & frozenset[api.PolicyType]().union(*map(_policy_types, held.values()))
+        has_dns = naming.ALLOW_DNS in held or (said.dns and api.PolicyType.EGRESS in types)
+        return isolation.Want(owner=owner, policy_types=types, dns=has_dns)
 
     def _with_audit(
         self, result: ObjectResult, *, enforced: Sequence[ObjectResult], policies: Sequence[Policy]
@@ -247,10 +255,10 @@ class Compiler:
 
     def _next_change(self, intents: Sequence[Intent]) -> datetime | None:
         ends = [
-            entry.flow.expiration_time
+            entry.expiration
             for intent in intents
             for entry in intent.entries
-            if entry.flow and entry.flow.expiration_time and entry.flow.expiration_time > self.now
+            if entry.expiration is not None and not entry.has_expired(now=self.now)
         ]
         moments = [moment for end in ends for moment in (end - self.options.expiry_warning, end)]
         return min((moment for moment in moments if moment > self.now), default=None)
@@ -258,7 +266,15 @@ class Compiler:
 
 def _is_governed(body: Mapping[str, Any], *, intent: Intent) -> bool:
     """False for a policy in a direction that the object has left; where it isn't understood, nothing was left."""
-    return intent.header is None or intent.governed.issuperset(body["spec"].get("policyTypes") or ())
+    return intent.header is None or intent.governed.issuperset(_policy_types(body))
+
+
+def _policy_types(body: Mapping[str, Any]) -> frozenset[api.PolicyType]:
+    return frozenset(map(api.PolicyType, body["spec"].get("policyTypes") or ()))
+
+
+def _internal(error: Exception) -> Finding:
+    return Finding(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}; please report this")
 
 
 def _label(body: Mapping[str, Any], key: str) -> str | None:

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from appconnectivity.core import api
 from appconnectivity.core.facts import Facts, Isolation, Options
+from appconnectivity.core.findings import Finding
 from appconnectivity.core.intent import Intent
 from appconnectivity.core.policy import Everyone, Pods
 from appconnectivity.core.ports import Ports
@@ -41,7 +42,7 @@ class Judge:
 
     def _grants(self, name: str, *, resolved: Resolved, policy_type: api.PolicyType) -> bool:
         peer = self.facts.peers[name]
-        theirs = resolved.destination if policy_type is api.PolicyType.INGRESS else resolved.source
+        theirs = _local_side(resolved, policy_type)
         pods = (theirs.pods.pods if theirs.pods else None) or EVERYTHING
         if not is_isolated(pods, policy_type=policy_type, isolations=peer.isolations):
             return True
@@ -50,13 +51,15 @@ class Judge:
     def _intent_grants(self, intent: Intent, *, resolved: Resolved, policy_type: api.PolicyType) -> bool:
         if not intent.is_enforced or policy_type not in intent.governed:
             return False
-        flows = [entry.flow for entry in intent.entries if entry.flow and not has_expired(entry.flow, now=self.now)]
+        flows = [entry.flow for entry in intent.entries if entry.flow and not entry.has_expired(now=self.now)]
         there = Facts(namespace=intent.namespace, services=self.facts.services, api_server=self.facts.api_server)
         for flow in flows:
             theirs = resolve(
                 flow, namespace=intent.namespace, app_label=intent.app_label, facts=there, options=self.options
             )
-            if isinstance(theirs, Resolved) and self._covers(theirs, resolved, their_namespace=intent.namespace):
+            if isinstance(theirs, Finding) or _local_side(theirs, policy_type).subject is None:
+                continue
+            if self._covers(theirs, resolved, their_namespace=intent.namespace):
                 return True
         return False
 
@@ -78,6 +81,11 @@ class Judge:
         )
 
 
+def _local_side(resolved: Resolved, policy_type: api.PolicyType) -> Side:
+    """The side at which a half of this direction is written: the destination's ingress, the source's egress."""
+    return resolved.destination if policy_type is api.PolicyType.INGRESS else resolved.source
+
+
 def remote_end(flow: api.Flow, resolved: Resolved) -> tuple[api.End, api.PolicyType] | None:
     """The end that is pods of other namespaces, and the direction in which these have to be open."""
     if resolved.source.subject is None and resolved.source.pods and flow.from_.is_pods:
@@ -93,10 +101,6 @@ def is_isolated(pods: Selector, *, policy_type: api.PolicyType, isolations: Iter
         policy_type.value in isolation.policy_types and not isolation.selector.disjoint(pods)
         for isolation in isolations
     )
-
-
-def has_expired(flow: api.Flow, *, now: datetime) -> bool:
-    return flow.expiration_time is not None and flow.expiration_time <= now
 
 
 def request(flow: api.Flow, *, namespace: str, app_label: str, default_app_label: str) -> str:

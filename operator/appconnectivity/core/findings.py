@@ -49,7 +49,7 @@ class Reason(StrEnum):
     PROGRAMMED = "Programmed", "Every policy of this object was written and read back."
     NAME_CONFLICT = "NameConflict", "A NetworkPolicy that is not ours has the name of one of ours; it is left alone."
     WRITE_FAILED = "WriteFailed", "The API server refused a write; it is tried again."
-    FORBIDDEN = "Forbidden", "The API server does not allow the operator to write here."
+    FORBIDDEN = "Forbidden", "The API server does not allow the operator to write here, or to read what it needs."
     CONTENDED = "Contended", "Somebody keeps changing a policy of ours; repairs are spaced out."
     WAITING_FOR_ALLOWS = "WaitingForAllows", "The default-deny is not written before all allows stand."
 

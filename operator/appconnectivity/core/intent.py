@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,17 +16,25 @@ from appconnectivity.core.findings import Finding, Reason
 
 @dataclass(frozen=True)
 class Entry:
-    """One flow of an object: understood, or refused with a finding. ``fingerprint`` stands for its meaning."""
+    """One flow of an object: understood, or refused with a finding. ``fingerprint`` stands for its meaning.
+
+    ``expiration`` is known for refused flows too: whatever else they say, they end. What can't be read is long past.
+    """
 
     name: str
     fingerprint: str
     flow: api.Flow | None = None
     refusal: Finding | None = None
+    expiration: datetime | None = None
+
+    def has_expired(self, *, now: datetime) -> bool:
+        return self.expiration is not None and self.expiration <= now
 
 
 @dataclass(frozen=True)
 class Intent:
-    """One AppConnectivity object. ``header`` is None where the object as a whole is refused."""
+    """One AppConnectivity object. ``header`` is None where the object as a whole is refused; ``isolation`` is then what
+    it says about isolation all the same, as far as that can be understood."""
 
     namespace: str
     name: str
@@ -35,6 +44,7 @@ class Intent:
     app_label: str
     header: api.Header | None = None
     refusal: Finding | None = None
+    isolation: api.Header | None = None
 
     @property
     def is_enforced(self) -> bool:
@@ -63,6 +73,7 @@ def parse(body: Mapping[str, Any], *, default_app_label: str) -> Intent:
         app_label=app_label,
         header=header,
         refusal=refusal,
+        isolation=None if header else _parse_isolation(spec),
     )
 
 
@@ -104,6 +115,14 @@ def _parse_header(raw: Mapping[str, Any]) -> tuple[api.Header | None, Finding | 
         return None, explain(error, at="spec")
 
 
+def _parse_isolation(spec: Mapping[str, Any]) -> api.Header | None:
+    raw = {key: spec[key] for key in ("defaultDeny", "policyTypes", "dns") if key in spec}
+    try:
+        return None if spec.get("mode") == api.Mode.AUDIT else api.Header.model_validate(raw)
+    except ValidationError:
+        return None
+
+
 def _parse_flows(raws: list[Any], *, app_label: str) -> tuple[Entry, ...]:
     """All flows by name. What is understood is named first, so that a bad flow never takes a good one's name."""
     flows = [_parse_flow(raw, index=index) for index, raw in enumerate(raws)]
@@ -115,16 +134,18 @@ def _parse_flows(raws: list[Any], *, app_label: str) -> tuple[Entry, ...]:
         key=lambda entry: entry[:2],
     ):
         if name not in entries:
-            entries[name] = Entry(name=name, fingerprint=fingerprint, flow=flow)
+            entries[name] = Entry(name=name, fingerprint=fingerprint, flow=flow, expiration=flow.expiration_time)
         elif naming.identity(entries[name].flow) != naming.identity(flow):  # said twice the same is one flow
             refusal = Finding(Reason.INVALID, f"the name {name} stands for two different flows")
             spare = f"{name[:54]}-{fingerprint[:8]}"
-            entries[spare] = Entry(name=spare, fingerprint=fingerprint, refusal=refusal)
+            entries[spare] = Entry(
+                name=spare, fingerprint=fingerprint, refusal=refusal, expiration=flow.expiration_time
+            )
     for raw, name, fingerprint, refused in zip(raws, names, prints, flows, strict=True):
         if isinstance(refused, Finding):
             shown = _given_name(raw) or name
             shown = shown if shown not in entries else f"{shown[:54]}-{fingerprint[:8]}"
-            entries[shown] = Entry(name=shown, fingerprint=fingerprint, refusal=refused)
+            entries[shown] = Entry(name=shown, fingerprint=fingerprint, refusal=refused, expiration=_expiration(raw))
     return tuple(entries[name] for name in sorted(entries))
 
 
@@ -132,6 +153,17 @@ def _given_name(raw: Any) -> str:
     """The name that a flow which is not understood gives itself, where that can be shown."""
     name = raw.get("name") if isinstance(raw, Mapping) else None
     return name if isinstance(name, str) and re.fullmatch("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name) else ""
+
+
+def _expiration(raw: Any) -> datetime | None:
+    """When a flow that is not understood ends: by itself, since nothing else that it says may keep it open."""
+    text = raw.get("expirationTime") if isinstance(raw, Mapping) else None
+    if text is None:
+        return None
+    try:
+        return api.parse_moment(text)
+    except ValidationError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _parse_flow(raw: Any, *, index: int) -> api.Flow | Finding:

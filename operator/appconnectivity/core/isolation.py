@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from appconnectivity.core import api, naming, services
-from appconnectivity.core.facts import Facts
+from appconnectivity.core.facts import Facts, Service
 from appconnectivity.core.intent import Intent
 from appconnectivity.core.policy import Addresses, Owner, Pods, Policy, Role, Rule, allow_spec, deny_spec
 from appconnectivity.core.ports import Port, Ports
@@ -113,12 +113,18 @@ def dns_rules(facts: Facts) -> tuple[Rule, ...]:
 def _dns_backends(facts: Facts) -> list[Rule]:
     rules: list[Rule] = []
     for service in facts.dns_services:
-        found = services.backends(service, wanted=_PORT_53)
+        found = services.backends(service, wanted=_dns_ports(service))
         for backend in found if isinstance(found, tuple) else ():
             pods = Pods(pods=backend.selector, namespaces=namespace_named(service.namespace))
             peers: tuple[Pods | Addresses, ...] = (pods,) if backend.selector is not None else backend.addresses
             rules += [Rule(peer, backend.ports) for peer in peers]
     return rules
+
+
+def _dns_ports(service: Service) -> Ports:
+    """Port 53 in the protocols in which this Service has it."""
+    has = {(port.protocol, port.number) for port in service.ports}
+    return Ports.of(port for port in _PORT_53.listed if (port.protocol, port.first) in has)
 
 
 def _all_ends(intent: Intent) -> list[api.End]:

@@ -54,6 +54,16 @@ def fingerprint(raw: Any, *, app_label: str) -> str:
     return digest([known | meaning, app_label], length=16)
 
 
+def mark(fingerprint: str, spec: Any) -> str:
+    """What a flow's policy carries: which flow it was written for, and what was written, so that an edit shows."""
+    return f"{fingerprint}.{digest(spec)}"
+
+
+def flow_of(mark: str) -> str:
+    """The fingerprint in a policy's mark."""
+    return mark.partition(".")[0]
+
+
 def flow_names(flows: Sequence[api.Flow | None]) -> list[str]:
     """A name for each flow, stable whatever their order; None (a flow not understood) is named by its place.
 

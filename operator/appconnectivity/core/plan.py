@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from appconnectivity.core import naming
+from appconnectivity.core import api, naming
 from appconnectivity.core.compile import Compiled
 from appconnectivity.core.policy import Policy, Role, is_ours, matches
 
@@ -51,33 +51,46 @@ class Step:
         labels = self.observed["metadata"].get("labels") or {} if self.observed else {}
         return labels.get(naming.ROLE_LABEL) == Role.DENY.value or self.name == naming.DEFAULT_DENY
 
+    @property
+    def flow(self) -> str:
+        """The fingerprint of the flow that the policy belongs to; empty where it is not a flow's."""
+        if self.policy is not None:
+            return self.policy.fingerprint
+        annotations = self.observed["metadata"].get("annotations") or {} if self.observed else {}
+        return naming.flow_of(annotations.get(naming.FINGERPRINT_ANNOTATION, ""))
+
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in four batches: a batch begins when the one before it is done. What opens comes first, what closes
-    last; on the way out what closes goes first."""
+    """Steps in batches: a batch begins when the one before it is done. What opens comes first, what closes last; on
+    the way out what closes goes first.
+
+    The namespace's DNS-allow does both: it selects, and so isolates, every pod. Where the namespace's egress is not
+    closed anyway it therefore comes and goes with the deny.
+    """
 
     steps: tuple[Step, ...]
 
     @property
     def allows(self) -> tuple[Step, ...]:
-        """Allows to write. DNS comes first: without it nothing else that is allowed works."""
-        found = (step for step in self._writes() if not step.is_deny)
-        return tuple(
-            sorted(found, key=lambda step: (step.policy is None or step.policy.role is not Role.DNS, step.name))
-        )
+        """What opens: all that is to be written and closes nothing."""
+        return tuple(step for step in self._writes() if not self._isolates(step))
 
     @property
     def denies(self) -> tuple[Step, ...]:
-        return tuple(step for step in self._writes() if step.is_deny)
+        """What closes, to be written one after the other: the DNS-allow before the deny."""
+        found = (step for step in self._writes() if self._isolates(step))
+        return tuple(sorted(found, key=lambda step: (step.is_deny, step.name)))
 
     @property
     def deny_deletions(self) -> tuple[Step, ...]:
-        return tuple(step for step in self._of(Action.DELETE) if step.is_deny)
+        """What has closed, to be deleted one after the other: the DNS-allow after the deny."""
+        found = (step for step in self._of(Action.DELETE) if self._isolates(step))
+        return tuple(sorted(found, key=lambda step: (not step.is_deny, step.name)))
 
     @property
     def allow_deletions(self) -> tuple[Step, ...]:
-        return tuple(step for step in self._of(Action.DELETE) if not step.is_deny)
+        return tuple(step for step in self._of(Action.DELETE) if not self._isolates(step))
 
     @property
     def conflicts(self) -> frozenset[str]:
@@ -90,6 +103,20 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         return not any(step.action in (Action.CREATE, Action.UPDATE, Action.DELETE) for step in self.steps)
+
+    def _isolates(self, step: Step) -> bool:
+        """True for a deny, and for the namespace's DNS-allow that comes or goes while no deny closes egress anyway."""
+        if step.is_deny:
+            return True
+        return step.name == naming.ALLOW_DNS and step.action is not Action.UPDATE and not self._egress_stays_closed
+
+    @property
+    def _egress_stays_closed(self) -> bool:
+        deny = next((step for step in self.steps if step.name == naming.DEFAULT_DENY), None)
+        if deny is None or deny.observed is None or deny.action in (Action.DELETE, Action.CONFLICT):
+            return False
+        specs = [deny.observed["spec"], *([deny.policy.spec] if deny.policy else [])]
+        return all(api.PolicyType.EGRESS in spec.get("policyTypes", ()) for spec in specs)
 
     def _writes(self) -> list[Step]:
         return [*self._of(Action.CREATE), *self._of(Action.UPDATE)]

@@ -116,7 +116,9 @@ class Policy:
     @property
     def annotations(self) -> dict[str, str]:
         marks = {naming.DESCRIPTION_ANNOTATION: self.description}
-        return marks | {naming.FINGERPRINT_ANNOTATION: self.fingerprint} if self.fingerprint else marks
+        if not self.fingerprint:
+            return marks
+        return marks | {naming.FINGERPRINT_ANNOTATION: naming.mark(self.fingerprint, self.spec)}
 
     @property
     def digest(self) -> str:
@@ -167,6 +169,12 @@ def owners_of(body: Mapping[str, Any]) -> tuple[Owner, ...]:
     references = body["metadata"].get("ownerReferences") or ()
     ours = (r for r in references if r["kind"] == api.KIND and r["apiVersion"].split("/")[0] == api.GROUP)
     return tuple(sorted((Owner(r["name"], r["uid"]) for r in ours), key=lambda owner: (owner.name, owner.uid)))
+
+
+def is_as_written(body: Mapping[str, Any], *, fingerprint: str) -> bool:
+    """True for a live policy that was written for the flow with this fingerprint and that nobody has edited since."""
+    mark = (body["metadata"].get("annotations") or {}).get(naming.FINGERPRINT_ANNOTATION)
+    return bool(mark == naming.mark(fingerprint, body.get("spec")))
 
 
 def matches(policy: Policy, body: Mapping[str, Any]) -> bool:

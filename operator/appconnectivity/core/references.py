@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from appconnectivity.core import api
@@ -39,5 +39,31 @@ def references(intents: Sequence[Intent]) -> References:
     )
 
 
+def services_of_grants(
+    intents: Iterable[Intent], *, namespace: str, labels: Mapping[str, str]
+) -> frozenset[tuple[str, str]]:
+    """The Services in other namespaces' flows that may reach ``namespace`` and so be a grant for one of its flows."""
+    ends = [
+        (intent.namespace, end)
+        for intent in intents
+        for entry in intent.entries
+        if entry.flow and any(_may_hold(e, namespace=namespace, labels=labels) for e in _both(entry.flow))
+        for end in _both(entry.flow)
+    ]
+    return frozenset((end.namespace or place, end.service) for place, end in ends if end.service is not None)
+
+
+def _may_hold(end: api.End, *, namespace: str, labels: Mapping[str, str]) -> bool:
+    if end.entity in (api.Entity.ANY, api.Entity.CLUSTER):
+        return True
+    if end.namespace_selector is not None:
+        return Selector.of_api(end.namespace_selector).matches(labels)
+    return end.namespace == namespace
+
+
 def _ends(intent: Intent) -> list[api.End]:
-    return [end for entry in intent.entries if entry.flow for end in (entry.flow.from_, entry.flow.to)]
+    return [end for entry in intent.entries if entry.flow for end in _both(entry.flow)]
+
+
+def _both(flow: api.Flow) -> tuple[api.End, api.End]:
+    return flow.from_, flow.to

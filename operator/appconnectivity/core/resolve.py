@@ -11,9 +11,22 @@ from appconnectivity.core.policy import Addresses, Everyone, Peer, Pods
 from appconnectivity.core.ports import ALL_PORTS, Ports, parse_ports
 from appconnectivity.core.selectors import EVERYTHING, Selector, namespace_named
 
-# What is not the internet: private (RFC 1918), shared (RFC 6598), loopback, link-local with the cloud's metadata server
-# (RFC 3927), unique-local and link-local IPv6 (RFC 4193, 4291), and IPv4 behind NAT64 (RFC 6052, 8215).
-PRIVATE_V4 = ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
+# What is not the internet: this host (RFC 1122), private (RFC 1918), shared (RFC 6598), loopback, link-local with most
+# clouds' metadata servers (RFC 3927), protocol assignments with the one of another (RFC 6890), benchmarking and class E
+# (RFC 2544, 1112; both are in use for pods and meshes), unique-local and link-local IPv6 (RFC 4193, 4291), and IPv4
+# behind NAT64 (RFC 6052, 8215).
+PRIVATE_V4 = (
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "240.0.0.0/4",
+)
 PRIVATE_V6 = ("64:ff9b:1::/48", "64:ff9b::/96", "fc00::/7", "fe80::/10")
 
 

@@ -32,9 +32,9 @@ def backends(service: Service, *, wanted: Ports | None) -> tuple[Backend, ...] |
             Reason.SERVICE_IS_EXTERNAL,
             f"Service {service.name} is an ExternalName: a DNS alias without pods; use ipBlocks or entity: Internet",
         )
-    chosen = _choose(service.ports, wanted=wanted)
-    if not chosen:
-        return _no_such_port(service, wanted=wanted)
+    chosen, lacking = _choose(service.ports, wanted=wanted)
+    if lacking or not chosen:
+        return _no_such_port(service, lacking=Ports.of(lacking))
     if service.selector is None:
         return _by_addresses(service, chosen=chosen)
     return (Backend(ports=_target_ports(service, chosen=chosen), selector=service.selector),)
@@ -56,10 +56,12 @@ def single_addresses(addresses: Iterable[str]) -> tuple[Addresses, ...]:
     return tuple(Addresses(str(network)) for network in (*v4, *v6))
 
 
-def _choose(ports: tuple[ServicePort, ...], *, wanted: Ports | None) -> tuple[ServicePort, ...]:
+def _choose(ports: tuple[ServicePort, ...], *, wanted: Ports | None) -> tuple[tuple[ServicePort, ...], list[Port]]:
+    """The Service's ports that are asked for, and what is asked for in vain."""
     if wanted is None or wanted.all:
-        return ports
-    return tuple(port for port in ports if any(_is_asked(port, entry) for entry in wanted.listed))
+        return ports, []
+    chosen = tuple(port for port in ports if any(_is_asked(port, entry) for entry in wanted.listed))
+    return chosen, [entry for entry in wanted.listed if not any(_is_asked(port, entry) for port in ports)]
 
 
 def _is_asked(port: ServicePort, entry: Port) -> bool:
@@ -68,14 +70,14 @@ def _is_asked(port: ServicePort, entry: Port) -> bool:
     return entry.name == port.name if entry.is_named else entry.first <= port.number <= entry.last
 
 
-def _no_such_port(service: Service, *, wanted: Ports | None) -> Finding:
+def _no_such_port(service: Service, *, lacking: Ports) -> Finding:
     has = ", ".join(f"{port.number}/{port.protocol} {port.name}".strip() for port in service.ports) or "none"
     if not service.ports:
         return Finding(
             Reason.SERVICE_PORT_NOT_FOUND,
             f"Service {service.name} has no ports; name its pods with app or podSelector, and their ports",
         )
-    return Finding(Reason.SERVICE_PORT_NOT_FOUND, f"Service {service.name} has no port {wanted}; it has: {has}")
+    return Finding(Reason.SERVICE_PORT_NOT_FOUND, f"Service {service.name} has no port {lacking}; it has: {has}")
 
 
 def _target_ports(service: Service, *, chosen: tuple[ServicePort, ...]) -> Ports:

@@ -20,11 +20,12 @@ _OPEN_STATES = (FlowState.ACTIVE, FlowState.EXPIRING)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of writing a namespace's plan, by policy name."""
+    """What came of writing a namespace's plan, by policy name; ``undeleted``, what ought to be gone, by owner."""
 
     conflicts: frozenset[str] = frozenset()
     failures: Mapping[str, Finding] = field(default_factory=dict)
     contended: Mapping[str, str] = field(default_factory=dict)
+    undeleted: Mapping[Owner, Finding] = field(default_factory=dict)
 
 
 def build(
@@ -52,6 +53,17 @@ def build(
     if is_audit:
         status |= {"wouldWriteCount": len(result.would_write), "wouldWrite": [*result.would_write[:MAX_ROWS]]}
     return status
+
+
+def unknown(body: Mapping[str, Any], finding: Finding, *, now: str) -> dict[str, Any]:
+    """The status of an object that can't be judged just now: what was known stays, save that it still holds."""
+    previous, generation = body.get("status") or {}, body["metadata"].get("generation", 0)
+    said = {
+        kind: _condition(kind, "Unknown", finding, generation=generation, previous=previous, now=now)
+        for kind in ("Ready", "Programmed")
+    }
+    others = [entry for entry in previous.get("conditions") or () if entry.get("type") not in said]
+    return {**previous, "conditions": [*said.values(), *others]}
 
 
 def flows_as_written(result: ObjectResult, outcome: Outcome) -> tuple[FlowResult, ...]:
@@ -129,9 +141,12 @@ def _programmed(result: ObjectResult, outcome: Outcome, *, names: frozenset[str]
             Reason.NAME_CONFLICT,
             f"NetworkPolicy {', '.join(conflicts)} is not ours and is left alone; rename or delete it",
         )
-    for name in mine:
-        if name in outcome.failures:
-            return "False", outcome.failures[name]
+    failures = [outcome.failures[name] for name in mine if name in outcome.failures]
+    if failures:  # the cause before those who wait for it
+        return "False", min(failures, key=lambda failure: failure.reason is Reason.WAITING_FOR_ALLOWS)
+    undeleted = outcome.undeleted.get(Owner(result.intent.name, result.intent.uid))
+    if undeleted is not None:
+        return "False", undeleted
     contended = {name: outcome.contended[name] for name in mine if name in outcome.contended}
     if contended:
         who = ", ".join(sorted({manager or "unknown" for manager in contended.values()}))

@@ -1,0 +1,175 @@
+"""Races and admission: what happens between the moment at which we read and the moment at which we write."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from appconnectivity.cluster import errors
+from appconnectivity.cluster.apply import Applier
+from appconnectivity.cluster.client import Client, load_configuration
+from appconnectivity.core.compile import Compiled
+from appconnectivity.core.plan import plan
+from appconnectivity.core.policy import is_ours
+from builders import compile_, flow, obj
+from cluster.controlplane import ControlPlane
+from cluster.operator import Operator
+from e2e.conftest import Team, eventually
+from e2e.conftest import flow as declared
+
+EGRESS, INGRESS = "shop.a-to-b.egress", "shop.a-to-b.ingress"
+
+
+@pytest.fixture
+async def client(installed: ControlPlane) -> AsyncIterator[Client]:
+    made = Client(await load_configuration(kubeconfig=str(installed.kubeconfig), context=None))
+    yield made
+    await made.close()
+
+
+def compiled(team: Team) -> Compiled:
+    """As the operator compiles it, for an object without uid (so that garbage collection has no part in it)."""
+    body = obj(flow("a", "b"), namespace=team.namespace, dns="None")
+    body["metadata"]["uid"] = ""
+    return compile_(body)
+
+
+def without_managers(body: dict[str, Any]) -> dict[str, Any]:
+    metadata = {k: v for k, v in body["metadata"].items() if k not in ("managedFields", "resourceVersion")}
+    return body | {"metadata": metadata}
+
+
+def theirs(wanted: Compiled, name: str) -> dict[str, Any]:
+    """The same policy, made by somebody else, without our marks."""
+    body = next(p for p in wanted.policies if p.name == name).to_dict()
+    return body | {"metadata": {"name": name, "labels": {"owner": "somebody"}}}
+
+
+@pytest.mark.parametrize("name", [EGRESS, INGRESS])
+async def test_a_policy_that_somebody_made_meanwhile_stays_theirs(client: Client, team: Team, name: str) -> None:
+    """Even one that agrees with ours: afterwards nothing of us may be left on it, or the next pass would take it."""
+    wanted = compiled(team)
+    steps = plan(wanted, [])
+    team.apply(theirs(wanted, name))
+    before = team.policies()[name]
+
+    applied = await Applier(client).apply(steps, wanted)
+
+    after = team.policies()[name]
+    assert applied.conflicts == {name}
+    assert without_managers(after) == without_managers(before)
+    assert not is_ours(after)
+    assert [entry["manager"] for entry in after["metadata"]["managedFields"]] == ["kubectl-client-side-apply"]
+
+
+async def test_a_repair_that_was_overtaken_is_a_conflict(client: Client, team: Team) -> None:
+    wanted = compiled(team)
+    await Applier(client).apply(plan(wanted, []), wanted)
+    stale = team.policies()[EGRESS]
+    team.plane.kubectl("label", "networkpolicy", EGRESS, "-n", team.namespace, "x=y")
+
+    with pytest.raises(errors.Conflict):
+        await Applier(client)._overwrite(next(p for p in wanted.policies if p.name == EGRESS), stale)
+    assert team.policies()[EGRESS]["metadata"]["labels"]["x"] == "y"
+
+
+@pytest.fixture
+def meddle(team: Team) -> Iterator[Callable[[], None]]:
+    """An admission policy of the cluster that takes the rules out of every egress policy of the team's namespace."""
+    name = f"meddle-{team.namespace}"
+    group = "admissionregistration.k8s.io/v1"
+    bodies = [
+        {
+            "apiVersion": group,
+            "kind": "MutatingAdmissionPolicy",
+            "metadata": {"name": name},
+            "spec": {
+                "matchConstraints": {
+                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": team.namespace}},
+                    "resourceRules": [
+                        {
+                            "apiGroups": ["networking.k8s.io"],
+                            "apiVersions": ["v1"],
+                            "operations": ["CREATE", "UPDATE"],
+                            "resources": ["networkpolicies"],
+                        }
+                    ],
+                },
+                "matchConditions": [{"name": "egress", "expression": "has(object.spec.egress)"}],
+                "failurePolicy": "Fail",
+                "reinvocationPolicy": "Never",
+                "mutations": [
+                    {
+                        "patchType": "JSONPatch",
+                        "jsonPatch": {"expression": '[JSONPatch{op: "remove", path: "/spec/egress"}]'},
+                    }
+                ],
+            },
+        },
+        {
+            "apiVersion": group,
+            "kind": "MutatingAdmissionPolicyBinding",
+            "metadata": {"name": name},
+            "spec": {"policyName": name},
+        },
+    ]
+    yield lambda: _in_force(team, bodies)
+    for body in bodies:
+        team.plane.kubectl("delete", str(body["kind"]), name)
+
+
+def _in_force(team: Team, bodies: list[dict[str, Any]]) -> None:
+    """Applies the admission policy and waits until the API server follows it."""
+    team.plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(bodies))
+    probe = theirs(compiled(team), EGRESS) | {"metadata": {"name": "probe"}}
+
+    def is_changed() -> bool:
+        said = team.plane.kubectl(
+            "create", "-n", team.namespace, "--dry-run=server", "-o", "yaml", "-f", "-", input=yaml.safe_dump(probe)
+        )
+        return "egress" not in yaml.safe_load(said.stdout)["spec"]
+
+    eventually(is_changed)
+
+
+def test_a_policy_that_admission_has_changed_is_not_taken_for_ours(
+    operator: Operator, team: Team, meddle: Callable[[], None]
+) -> None:
+    meddle()
+    team.connect("shop", declared("frontend", "api", 8080))
+
+    programmed = eventually(lambda: _refused(team))
+    assert programmed["reason"] == "WriteFailed"
+    assert "changed by an admission webhook or policy while it was written" in programmed["message"]
+    assert team.condition("shop", "Ready")["status"] == "False"
+    assert "appconnectivity.default-deny" not in team.policies()
+
+
+def _refused(team: Team) -> dict[str, Any]:
+    found = team.condition("shop", "Programmed")
+    return found if found.get("status") == "False" else {}
+
+
+def test_an_operator_that_may_not_read_says_so(operator: Operator, team: Team, installed: ControlPlane) -> None:
+    """Nothing is concluded from what can't be read; but the person who waits gets to know what it is that can't."""
+    binding = ("rolebinding", "appconnectivity", "-n", "kube-system")
+    body = yaml.safe_load(installed.kubectl("get", *binding, "-o", "yaml").stdout)
+    installed.kubectl("delete", *binding)
+    try:
+        team.connect("shop", declared("frontend", "api", 8080))
+        ready = eventually(lambda: _unknown(team))
+    finally:
+        body["metadata"] = {key: body["metadata"][key] for key in ("name", "namespace")}
+        installed.kubectl("create", "-f", "-", input=yaml.safe_dump(body))
+
+    assert (ready["status"], ready["reason"]) == ("Unknown", "Forbidden")
+    assert "daemonsets" in ready["message"]
+    team.wait_ready()
+
+
+def _unknown(team: Team) -> dict[str, Any]:
+    found = team.condition("shop", "Ready")
+    return found if found.get("reason") == "Forbidden" else {}
