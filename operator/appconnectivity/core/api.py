@@ -73,7 +73,7 @@ def _rfc3339(value: Any) -> Any:
     return value
 
 
-Moment = Annotated[datetime, BeforeValidator(_rfc3339), Field(ge=_FIRST_MOMENT, le=_LAST_MOMENT)]
+Moment = Annotated[datetime, Field(ge=_FIRST_MOMENT, le=_LAST_MOMENT), BeforeValidator(_rfc3339)]
 LabelKey = Annotated[str, AfterValidator(_label_key)]
 LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=_LABEL_VALUE)]
 AppName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_LABEL_VALUE)]
