@@ -6,9 +6,14 @@ import signal
 import uuid
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from cluster.controlplane import ControlPlane
+
+# No example fails for being slow: on a busy machine any of them may be.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_configure() -> None:
