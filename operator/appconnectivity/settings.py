@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from appconnectivity.core import api
 from appconnectivity.core.facts import Options
 
+_LEAST_PREFIX = 4
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -21,8 +22,8 @@ def _split(text: str) -> str:
 
 def _cidrs(text: str) -> str:
     for part in _split(text).split(","):
-        if part:
-            api.parse_cidr(part)
+        if part and api.parse_cidr(part).prefixlen < _LEAST_PREFIX:
+            raise ValueError(f"{part}: that is most of the Internet")
     return _split(text)
 
 

@@ -42,6 +42,7 @@ def test_help_explains_every_option() -> None:
         ),
         pytest.param(("--app-label", "a b"), "--app-label: ", id="no-label-key"),
         pytest.param(("--private-cidrs", "10.0.0.1/8"), "--private-cidrs: ", id="host-bits"),
+        pytest.param(("--private-cidrs", "::/0"), "--private-cidrs: ", id="nothing-would-be-the-internet"),
         pytest.param(("--dns-services", "kube-dns"), "--dns-services: ", id="no-namespace"),
         pytest.param(("--log-level", "loud"), "--log-level", id="unknown-level"),
         pytest.param(("--loud",), "--loud", id="unknown-option"),

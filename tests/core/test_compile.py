@@ -412,7 +412,26 @@ def test_the_internet_is_everything_but_what_is_private() -> None:
     assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "198.51.100.0/24"} <= {
         *v4["except"]
     }
-    assert {"fc00::/7", "fe80::/10", "2001:db8:1::/48"} <= {*v6["except"]}
+    assert (v6["cidr"], v6["except"]) == ("2000::/3", ["2001:db8:1::/48"])
+
+
+@pytest.mark.parametrize(
+    ("excluded", "blocks"),
+    [
+        pytest.param([], [{"cidr": "8000::/1"}, {"cidr": "::/1"}], id="all"),
+        pytest.param(
+            ["fd00::/8", "2001:db8::/32"],
+            [{"cidr": "8000::/1", "except": ["fd00::/8"]}, {"cidr": "::/1", "except": ["2001:db8::/32"]}],
+            id="exceptions-go-where-they-belong",
+        ),
+        pytest.param(["8000::/1"], [{"cidr": "::/1"}], id="a-half-is-an-exception"),
+    ],
+)
+def test_all_of_ipv6_is_said_in_two_halves(excluded: list[str], blocks: list[Any]) -> None:
+    """The same in the API's terms; kube-router takes ::/0 for something else, exceptions or not."""
+    compiled = compile_(obj(flow("a", {"ipBlocks": [{"cidr": "::/0", "except": excluded}]}, 443, name="x")))
+
+    assert [rule["to"][0]["ipBlock"] for rule in spec_of(compiled, "shop.x.egress")["egress"]] == blocks
 
 
 @pytest.mark.parametrize(

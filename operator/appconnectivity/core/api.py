@@ -274,7 +274,10 @@ class Spec(Header):
         return value
 
 
-def parse_cidr(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def parse_cidr(text: str) -> Network:
     """The network that ``text`` names. Raises ValueError for host bits, zones, netmasks, or IPv4 written as IPv6."""
     if "%" in text or ("/" in text and not _PREFIX_LENGTH.fullmatch(text.partition("/")[2])):
         raise ValueError(f"{text!r} is not a CIDR such as 203.0.113.0/24 or 2001:db8::/32")

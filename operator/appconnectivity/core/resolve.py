@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from appconnectivity.core import api, services
@@ -11,10 +12,9 @@ from appconnectivity.core.policy import Addresses, Everyone, Peer, Pods
 from appconnectivity.core.ports import ALL_PORTS, Ports, parse_ports
 from appconnectivity.core.selectors import EVERYTHING, Selector, namespace_named
 
-# What is not the internet: this host (RFC 1122), private (RFC 1918), shared (RFC 6598), loopback, link-local with most
-# clouds' metadata servers (RFC 3927), protocol assignments with the one of another (RFC 6890), benchmarking and class E
-# (RFC 2544, 1112; both are in use for pods and meshes), unique-local and link-local IPv6 (RFC 4193, 4291), and IPv4
-# behind NAT64 (RFC 6052, 8215).
+# What of IPv4 is not the internet: this host (RFC 1122), private (RFC 1918), shared (RFC 6598), loopback, link-local
+# with most clouds' metadata servers (RFC 3927), protocol assignments with the one of another (RFC 6890), benchmarking
+# and class E (RFC 2544, 1112; both are in use for pods and meshes).
 PRIVATE_V4 = (
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -27,7 +27,8 @@ PRIVATE_V4 = (
     "198.18.0.0/15",
     "240.0.0.0/4",
 )
-PRIVATE_V6 = ("64:ff9b:1::/48", "64:ff9b::/96", "fc00::/7", "fe80::/10")
+# What of IPv6 is: global unicast (RFC 4291, IANA's registry). So not unique-local, link-local, or IPv4 behind NAT64.
+GLOBAL_V6 = "2000::/3"
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class _Ends:
         if end.entity is not None:
             return Side(reaches=tuple((peer, ports) for peer in self._entity(end.entity)))
         if end.ip_blocks is not None:
-            blocks = {Addresses(_text(b.cidr), tuple(sorted(map(_text, set(b.except_))))) for b in end.ip_blocks}
+            blocks = {part for block in end.ip_blocks for part in _addresses(block.cidr, excluded=block.except_)}
             return Side(reaches=tuple((block, ports) for block in blocks))
         return self._pods(end, ports=ports)
 
@@ -166,11 +167,25 @@ class _Ends:
             return (Everyone(),)
         if entity is api.Entity.CLUSTER:
             return (Pods(pods=None, namespaces=EVERYTHING),)
-        own = [api.parse_cidr(text) for text in self.options.private_cidrs]
-        v4 = {*PRIVATE_V4, *(str(network) for network in own if network.version == 4)}
-        v6 = {*PRIVATE_V6, *(str(network) for network in own if network.version == 6)}
-        return (Addresses("0.0.0.0/0", tuple(sorted(v4))), Addresses("::/0", tuple(sorted(v6))))
+        own = self.options.private_cidrs
+        return (
+            *_addresses("0.0.0.0/0", excluded=(*PRIVATE_V4, *own)),
+            *_addresses(GLOBAL_V6, excluded=own),
+        )
 
 
-def _text(cidr: str) -> str:
-    return str(api.parse_cidr(cidr))
+def _addresses(cidr: str, *, excluded: Iterable[str]) -> tuple[Addresses, ...]:
+    """A block without what of ``excluded`` lies in it. All of IPv6 becomes two halves, which mean the same everywhere:
+    kube-router takes ::/0 for 2000::/3 and fd00::/8, and the latter even where it is excluded."""
+    whole = api.parse_cidr(cidr)
+    parts = [*whole.subnets()] if (whole.version, whole.prefixlen) == (6, 0) else [whole]
+    holes = {api.parse_cidr(text) for text in excluded}
+    return tuple(
+        Addresses(str(part), tuple(sorted(str(hole) for hole in holes if _is_within(hole, part))))
+        for part in parts
+        if part not in holes
+    )
+
+
+def _is_within(inner: api.Network, outer: api.Network) -> bool:
+    return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
