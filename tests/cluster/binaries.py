@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +41,12 @@ TOOLS = (
 )
 
 
+ENFORCER = Tool("kube-router", "enforcer", "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router")
+
+
 @dataclass(frozen=True)
 class Binaries:
-    """Paths of the programs."""
+    """Paths of the programs of a control plane."""
 
     etcd: Path
     kube_apiserver: Path
@@ -52,12 +55,25 @@ class Binaries:
 
 
 def find() -> Binaries:
-    """The programs, built first where they have to be (minutes, with progress on stderr). Raises MissingBinaries."""
-    cache = _cache_folder()
-    missing = [tool for tool in TOOLS if _asset(tool) is None and not (cache / tool.name).exists()]
+    """A control plane's programs, built first where they have to be (minutes, with progress on stderr).
+
+    Raises MissingBinaries.
+    """
+    found = _find(TOOLS)
+    return Binaries(**{tool.name.replace("-", "_"): path for tool, path in found.items()})
+
+
+def kube_router() -> Path:
+    """The enforcer, built first where it has to be. Raises MissingBinaries."""
+    return _find((ENFORCER,))[ENFORCER]
+
+
+def _find(tools: Sequence[Tool]) -> dict[Tool, Path]:
+    cache = _cache_folder({tool.module for tool in tools})
+    missing = [tool for tool in tools if _asset(tool) is None and not (cache / tool.name).exists()]
     if missing:
         _build(missing, cache=cache)
-    return Binaries(**{tool.name.replace("-", "_"): _asset(tool) or cache / tool.name for tool in TOOLS})
+    return {tool: _asset(tool) or cache / tool.name for tool in tools}
 
 
 def _asset(tool: Tool) -> Path | None:
@@ -66,10 +82,10 @@ def _asset(tool: Tool) -> Path | None:
     return path if path.exists() else None
 
 
-def _cache_folder() -> Path:
+def _cache_folder(modules: Collection[str]) -> Path:
     """One folder for each set of module versions, so that an update never runs old programs."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    pinned = [_HERE / module / file for module in ("controlplane", "etcd") for file in ("go.mod", "go.sum")]
+    pinned = [_HERE / module / file for module in sorted(modules) for file in ("go.mod", "go.sum")]
     text = b"".join(path.read_bytes() for path in pinned) + f"{platform.system()}/{platform.machine()}".encode()
     return root / "appconnectivity" / "testbed" / hashlib.sha256(text).hexdigest()[:16]
 

@@ -1,0 +1,228 @@
+"""The lab: one node with a control plane and a real enforcer (kube-router), and pods that are network namespaces.
+
+Everything is inside one network namespace: the host's iptables and interfaces are not touched, and nothing gets out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from appconnectivity.core.reachability import Pod, World
+from cluster import binaries, processes
+from cluster.controlplane import ControlPlane
+from cluster.wire.ends import End, plug
+from cluster.wire.netns import Netns
+from cluster.wire.traffic import Traffic
+
+NODE = "node1"
+NODE_IPS = ("172.31.0.2", "fd00:31::2")
+PROGRAMS = ("ip", "iptables", "ip6tables", "ipset", "conntrack")
+# Refusals must not be rationed: they are what tells a closed port at once. And no path filter knows our one-armed ends.
+_SYSCTLS = {
+    "net/ipv4/ip_forward": "1",
+    "net/ipv6/conf/all/forwarding": "1",
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/default/rp_filter": "0",
+    "net/ipv4/icmp_ratelimit": "0",
+    "net/ipv4/icmp_msgs_per_sec": "1000000",
+    "net/ipv4/icmp_msgs_burst": "1000000",
+    "net/ipv6/icmp/ratelimit": "0",
+}
+_SYNC_STARTS, _SYNC_ENDS = "Starting sync of iptables", "sync iptables took"
+_QUIET_SECONDS = 0.3
+_SETTLE_SECONDS = 60
+
+
+class WireLab:
+    """Up when constructed; whoever uses it works within ``node.entered()``. Raises Unable where that can't be."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._count = 0
+        self.ends: dict[str, End] = {}
+        refusal = unable()
+        if refusal:
+            raise RuntimeError(refusal)
+        try:
+            self.node = Netns()
+            self._stack.callback(self.node.close)
+            self.traffic = self._stack.enter_context(Traffic())
+            with self.node.entered():
+                self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._unplug()
+        self._stack.close()
+
+    def apply(self, *bodies: Mapping[str, Any], subresource: str = "") -> None:
+        """As an administrator, by server-side apply."""
+        options = ["--subresource", subresource] if subresource else []
+        text = yaml.safe_dump_all(bodies)
+        self.plane.kubectl("apply", "--server-side", "--force-conflicts", *options, "-f", "-", input=text)
+
+    def build(self, world: World, *, ports: Sequence[int]) -> None:
+        """Makes the world's namespaces, pods and hosts."""
+        self._label_namespaces(world)
+        pods = list(world.pods)
+        if pods:
+            self.apply(*(_pod(pod) for pod in pods))
+            self.apply(*(_pod(pod) | {"status": _status(pod)} for pod in pods), subresource="status")
+        self.plug([(pod.ref, pod.ips) for pod in pods] + [(host.ref, (host.ip,)) for host in world.hosts], ports=ports)
+
+    def clear(self) -> None:
+        """Takes all away that a test may have made: objects, policies, Services, pods and hosts; namespaces stay."""
+        self._unplug()
+        for kind in ("appconnectivities", "networkpolicies"):
+            self.plane.kubectl("delete", kind, "--all", "--all-namespaces")
+        for namespace in self._namespaces():
+            kept = "metadata.name!=kubernetes,metadata.name!=kube-dns"
+            self.plane.kubectl("delete", "services", "-n", namespace, f"--field-selector={kept}")
+            self.plane.kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=0", "--force")
+        self.settle()
+
+    def wait_ready(self, name: str, *, namespace: str) -> None:
+        """As a user waits for an AppConnectivity object."""
+        self.plane.kubectl("wait", "--for=condition=Ready", f"appconn/{name}", "-n", namespace, "--timeout=20s")
+
+    def plug(self, ends: list[tuple[str, tuple[str, ...]]], *, ports: Sequence[int]) -> None:
+        """Adds ends, which answer on these ports."""
+        made = plug(self.node, ends, first=self._count)
+        self._count += len(made)
+        self.ends |= {end.ref: end for end in made}
+        self.traffic.serve(made, ports=ports)
+
+    def settle(self) -> None:
+        """Waits until the enforcer has done all that was written before: a sync that began later, and then quiet."""
+        start = self._log_size()
+        self._ticks = getattr(self, "_ticks", 0) + 1
+        self.plane.kubectl("label", "--overwrite", "namespace", "default", f"lab-tick={self._ticks}")
+        end = time.monotonic() + _SETTLE_SECONDS
+        while not self._is_quiet(since=start):
+            if time.monotonic() > end:
+                raise RuntimeError(f"the enforcer does not settle:\n{processes.tail(self._log)}")
+            time.sleep(0.02)
+
+    def _start(self) -> None:
+        for line in (*(f"addr add {ip} dev lo" for ip in NODE_IPS), "link set lo up"):
+            subprocess.run(["ip", *line.split()], check=True)
+        for name, value in _SYSCTLS.items():
+            Path("/proc/sys", name).write_text(value)
+        self.plane = self._stack.enter_context(ControlPlane(advertised="172.18.0.2", api_port=6443))
+        self.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
+        addresses = [{"type": "InternalIP", "address": ip} for ip in NODE_IPS]
+        status = json.dumps({"status": {"addresses": addresses}})  # two of one type: more than apply can tell apart
+        self.plane.kubectl("patch", "node", NODE, "--subresource=status", "--type=merge", "-p", status)
+        self._log = self.plane.directory / "kube-router.log"
+        router = processes.start([binaries.kube_router(), *_router_flags(self.plane.kubeconfig)], log=self._log)
+        self._stack.callback(processes.stop, router, grace=3)
+        self.settle()
+
+    def _unplug(self) -> None:
+        self.traffic.forget()
+        for end in self.ends.values():
+            end.netns.close()
+        self.ends = {}
+
+    def _namespaces(self) -> list[str]:
+        """Those that have pods or Services."""
+        found = json.loads(self.plane.kubectl("get", "pods,services", "-A", "-o", "json").stdout)["items"]
+        return sorted({body["metadata"]["namespace"] for body in found})
+
+    def _label_namespaces(self, world: World) -> None:
+        self.apply(
+            *(
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels)}}
+                for name, labels in world.namespaces.items()
+            )
+        )
+
+    def _log_size(self) -> int:
+        return self._log.stat().st_size if self._log.exists() else 0
+
+    def _is_quiet(self, *, since: int) -> bool:
+        """True where a whole sync stands in the log behind ``since`` and no other is under way or was a moment ago."""
+        if time.time() - self._log.stat().st_mtime < _QUIET_SECONDS:
+            return False
+        with self._log.open("rb") as file:
+            file.seek(since)
+            marks = re.findall(rf"{_SYNC_STARTS}|{_SYNC_ENDS}", file.read().decode(errors="replace"))
+        return _SYNC_STARTS in marks and marks[-1] == _SYNC_ENDS
+
+
+def unable() -> str:
+    """Why the lab can't run here, in a sentence; empty where it can."""
+    if os.uname().sysname != "Linux" or os.geteuid() != 0:
+        return "the wire lab needs root on Linux, to make network namespaces"
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        return f"the wire lab needs {', '.join(missing)}: on Debian, apt-get install iproute2 iptables ipset conntrack"
+    try:
+        Netns().close()
+    except OSError as error:
+        return f"the wire lab can't make network namespaces: {error}"
+    return ""
+
+
+def _router_flags(kubeconfig: Path) -> Iterable[str]:
+    return (
+        "--run-router=false",
+        "--run-service-proxy=false",
+        "--run-loadbalancer=false",
+        "--run-firewall=true",
+        "--enable-cni=false",
+        f"--kubeconfig={kubeconfig}",
+        f"--hostname-override={NODE}",
+        "--service-cluster-ip-range=10.96.0.0/16",
+        "--service-node-port-range=30000-32767",
+        "--enable-ipv4=true",
+        "--enable-ipv6=true",
+        "--service-cluster-ip-range=fd00:96::/112",
+        "--health-port=0",
+        "--iptables-sync-period=5m",
+        "-v=1",
+    )
+
+
+def _pod(pod: Pod) -> dict[str, Any]:
+    ports = [
+        {"name": name, "protocol": protocol, "containerPort": number} for name, (protocol, number) in pod.ports.items()
+    ]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"namespace": pod.namespace, "name": pod.name, "labels": dict(pod.labels)},
+        "spec": {"nodeName": NODE, "containers": [{"name": "main", "image": "none", "ports": ports}]},
+    }
+
+
+def _status(pod: Pod) -> dict[str, Any]:
+    """As a kubelet reports a pod that runs; without hostIP kube-router would silently leave it alone."""
+    return {
+        "phase": "Running",
+        "hostIP": NODE_IPS[0],
+        "hostIPs": [{"ip": ip} for ip in NODE_IPS],
+        "podIP": pod.ips[0],
+        "podIPs": [{"ip": ip} for ip in pod.ips],
+        "conditions": [{"type": "Ready", "status": "True"}],
+    }

@@ -1,0 +1,59 @@
+"""The wire lab with the operator running in it, and words to say what packets ought to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from cluster import processes
+from cluster.operator import Operator, install
+from cluster.wire.lab import WireLab, unable
+
+REQUIRED = "APPCONNECTIVITY_REQUIRE"
+_DNS = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "kube-dns", "namespace": "kube-system"},
+    "spec": {
+        "selector": {"k8s-app": "kube-dns"},
+        "ports": [
+            {"name": "dns", "port": 53, "protocol": "UDP"},
+            {"name": "dns-tcp", "port": 53, "protocol": "TCP"},
+        ],
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def running_lab() -> Iterator[WireLab]:
+    refusal = unable()
+    if refusal and "wire" in os.environ.get(REQUIRED, ""):
+        pytest.fail(f"{refusal} ({REQUIRED} says that it must run here)")
+    if refusal:
+        pytest.skip(refusal)
+    with WireLab() as lab:
+        with lab.node.entered():
+            install(lab.plane)
+            lab.apply(_DNS)
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def running_operator(running_lab: WireLab) -> Iterator[Operator]:
+    with running_lab.node.entered():
+        running = Operator(running_lab.plane)
+        running.wait_ready()
+    yield running
+    with running_lab.node.entered():
+        code, _ = running.stop()
+    assert code == 0, processes.tail(running.log)
+
+
+@pytest.fixture
+def lab(running_lab: WireLab, running_operator: Operator) -> Iterator[WireLab]:
+    """The lab; the test runs inside the node, where the control plane is."""
+    with running_lab.node.entered():
+        yield running_lab
+        running_lab.clear()
