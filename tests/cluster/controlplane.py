@@ -50,7 +50,9 @@ class ControlPlane:
     To be constructed in the main thread: the kernel ends the programs together with the thread that started them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, advertised: str = ADVERTISED, api_port: int | None = None) -> None:
+        """``advertised`` is the API server's address as EndpointSlices show it; its port is free unless given."""
+        self._advertised, self._wanted_port = advertised, api_port
         self._binaries = binaries.find()
         self.directory = Path(tempfile.mkdtemp(prefix="appconnectivity-"))
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -135,7 +137,7 @@ class ControlPlane:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _prepare(self) -> None:
-        authority = Authority(self.directory)
+        authority = self._authority = Authority(self.directory)
         self.ca_file = authority.file
         self._server = authority.issue("kube-apiserver", addresses=("127.0.0.1", "10.96.0.1"))
         self.admin_cert, self.admin_key = authority.issue("admin", group="system:masters")
@@ -156,7 +158,8 @@ class ControlPlane:
                 self._stop()
 
     def _start(self) -> None:
-        self._etcd_port, self._peer_port, self._api_port, self._controllers_port = processes.free_ports(4)
+        self._etcd_port, self._peer_port, free_port, self._controllers_port = processes.free_ports(4)
+        self._api_port = self._wanted_port or free_port
         self._write_kubeconfig(self.kubeconfig, user=_certificate(self.admin_cert, self.admin_key))
         self._write_kubeconfig(self.directory / "controllers.kubeconfig", user=self._controllers_user)
         self._launch("etcd", self._etcd_flags())
@@ -210,7 +213,7 @@ class ControlPlane:
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
             "--bind-address=127.0.0.1",
             f"--secure-port={self._api_port}",
-            f"--advertise-address={ADVERTISED}",
+            f"--advertise-address={self._advertised}",
             f"--cert-dir={self.directory}",
             f"--tls-cert-file={certificate}",
             f"--tls-private-key-file={key}",
