@@ -31,10 +31,23 @@ def test_a_missing_program_is_named_with_the_way_to_get_it(monkeypatch: pytest.M
     )
 
 
-def test_control_groups_of_the_other_version_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("files", "missing"),
+    [
+        pytest.param({}, "cpu, cpuacct, cpuset, memory, pids, devices, freezer, blkio", id="none"),
+        pytest.param(
+            {"cgroup.controllers": "cpu memory pids", "cgroup.subtree_control": "cpu"}, "memory, pids", id="v2"
+        ),
+    ],
+)
+def test_missing_control_groups_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], missing: str
+) -> None:
     monkeypatch.setattr(cgroups, "_MOUNTED", tmp_path)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
 
-    assert cgroups.missing().startswith("control groups of version 1 (cpu, cpuacct, cpuset, memory")
+    assert cgroups.missing() == f"the control groups {missing} below {tmp_path}"
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,25 @@ import os
 import time
 from pathlib import Path
 
-_MOUNTED = Path("/sys/fs/cgroup")
 PREFIX = "appconnectivity-node-"
+_MOUNTED = Path("/sys/fs/cgroup")
 _NEW_CGROUP_NAMESPACE = 0x02000000
-_NEEDED = ("cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "freezer", "blkio")
+# Version 1 has a hierarchy for each, version 2 one for all.
+_SEPARATE = ("cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "freezer", "blkio")
+_UNIFIED = ("cpu", "memory", "pids")
 _REMOVE_SECONDS = 20
 
 
 def missing() -> str:
     """What the machine lacks, as half a sentence; empty if nothing."""
-    absent = [name for name in _NEEDED if not (_MOUNTED / name / "cgroup.procs").exists()]
-    return f"control groups of version 1 ({', '.join(absent)} not mounted below {_MOUNTED})" if absent else ""
+    if _is_unified():
+        handed_down = (_MOUNTED / "cgroup.subtree_control").read_text().split()
+        absent = [name for name in _UNIFIED if name not in handed_down]
+    else:
+        absent = [name for name in _SEPARATE if not (_MOUNTED / name / "cgroup.procs").exists()]
+    if absent:
+        return f"the control groups {', '.join(absent)} below {_MOUNTED}"
+    return "" if all(os.access(hierarchy, os.W_OK) for hierarchy in _hierarchies()) else f"{_MOUNTED} to be writable"
 
 
 def create(name: str) -> None:
@@ -42,7 +50,13 @@ def enter(name: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_NEW_CGROUP_NAMESPACE):
         raise OSError(ctypes.get_errno(), "unshare of the control groups")
+    unified = _is_unified()
+    # Also where cgroup2 follows: the kernel mounts nothing twice in one place.
     _mount(libc, "tmpfs", _MOUNTED, "")
+    if unified:
+        _mount(libc, "cgroup2", _MOUNTED, "")
+        _leave_the_root()
+        return
     for hierarchy in hierarchies:
         hierarchy.mkdir()
         _mount(libc, "cgroup", hierarchy, hierarchy.name if hierarchy.name != "systemd" else "none,name=systemd")
@@ -66,12 +80,25 @@ def existing() -> list[Path]:
     return [group for hierarchy in _hierarchies() for group in hierarchy.glob(f"{PREFIX}*")]
 
 
+def _is_unified() -> bool:
+    return (_MOUNTED / "cgroup.controllers").exists()
+
+
 def _hierarchies() -> list[Path]:
-    names = (*_NEEDED, "systemd")
+    if _is_unified():
+        return [_MOUNTED]
+    names = (*_SEPARATE, "systemd")
     return [_MOUNTED / name for name in names if (_MOUNTED / name / "cgroup.procs").exists()]
 
 
+def _leave_the_root() -> None:
+    """In version 2 a group that hands controllers down has no processes itself."""
+    (_MOUNTED / "init").mkdir()
+    (_MOUNTED / "init" / "cgroup.procs").write_text("0")
+    controllers = (_MOUNTED / "cgroup.controllers").read_text().split()
+    (_MOUNTED / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
+
+
 def _mount(libc: ctypes.CDLL, kind: str, target: Path, options: str) -> None:
-    arguments = (os.fsencode(kind), os.fsencode(target), os.fsencode(kind), 0, os.fsencode(options))
-    if libc.mount(*arguments):
+    if libc.mount(os.fsencode(kind), os.fsencode(target), os.fsencode(kind), 0, os.fsencode(options)):
         raise OSError(ctypes.get_errno(), f"mount of {kind} at {target}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from cluster import binaries, processes
 from cluster.controlplane import ControlPlane
@@ -89,7 +89,7 @@ class ClusterWithNode(ControlPlane):
     def _jsonpath(self, *arguments: str, path: str) -> str:
         return self.kubectl("get", *arguments, "-o", f"jsonpath={path}", check=False).stdout
 
-    def _wait(self, check: Any, *, what: str) -> None:
+    def _wait(self, check: Callable[[], bool], *, what: str) -> None:
         end = time.monotonic() + _READY_SECONDS
         while not check():
             self._require_all_running()
