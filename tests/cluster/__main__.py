@@ -1,36 +1,50 @@
-"""``python -m cluster build|up``: builds the programs, or runs a control plane until Ctrl-C."""
+"""``python -m cluster build|up|node``: builds the programs, or runs a control plane or a real node until Ctrl-C."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+import time
+from collections.abc import Callable
 
 from cluster import binaries
 from cluster.controlplane import ControlPlane
+from cluster.realnode.node import RealNode, Unavailable
 
 
 def main(words: list[str]) -> int:
-    if words not in (["build"], ["up"]):
-        print("usage: python -m cluster build|up", file=sys.stderr)
+    if words not in (["build"], ["up"], ["node"]):
+        print("usage: python -m cluster build|up|node", file=sys.stderr)
         return 2
     try:
         if words == ["build"]:
             print(binaries.find().kube_apiserver.parent)
             return 0
-        return _run()
-    except binaries.MissingBinaries as error:
+        return _run(_node if words == ["node"] else _control_plane)
+    except (binaries.MissingBinaries, Unavailable) as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _run() -> int:
+def _control_plane() -> None:
+    with ControlPlane() as plane:
+        print(f"export KUBECONFIG={plane.kubeconfig}", flush=True)
+        signal.pause()
+
+
+def _node() -> None:
+    start = time.monotonic()
+    with RealNode() as node:
+        print(f"a node is up after {time.monotonic() - start:.1f} s", file=sys.stderr)
+        print(f"alias kubectl='{' '.join(node.kubectl_command())}'", flush=True)
+        signal.pause()
+
+
+def _run(until_told: Callable[[], None]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with ControlPlane() as plane:
-            print(f"export KUBECONFIG={plane.kubeconfig}", flush=True)
-            signal.pause()
-    except KeyboardInterrupt:
-        pass
+    with contextlib.suppress(KeyboardInterrupt):
+        until_told()
     return 0
 
 

@@ -1,4 +1,7 @@
-"""The control plane's programs: from KUBEBUILDER_ASSETS, else the cache, else built from Go modules into the cache."""
+"""Programs of the tests: from KUBEBUILDER_ASSETS, else the cache, else built from Go modules into the cache.
+
+They come in groups, each with its own cache folder: a test builds only what it needs.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,22 +34,36 @@ class Tool:
     name: str
     module: str
     package: str
+    tags: str = ""
 
 
-TOOLS = (
-    Tool("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
-    Tool("kube-apiserver", "controlplane", "k8s.io/kubernetes/cmd/kube-apiserver"),
-    Tool("kube-controller-manager", "controlplane", "k8s.io/kubernetes/cmd/kube-controller-manager"),
-    Tool("kubectl", "controlplane", "k8s.io/kubernetes/cmd/kubectl"),
-)
-
-
-ENFORCER = Tool("kube-router", "enforcer", "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router")
+_CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+# Static, and without the snapshotters that need C libraries.
+_CONTAINERD_TAGS = "no_btrfs,no_devmapper,no_zfs,netgo,osusergo,static_build"
+GROUPS = {
+    "control-plane": (
+        Tool("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
+        Tool("kube-apiserver", "controlplane", "k8s.io/kubernetes/cmd/kube-apiserver"),
+        Tool("kube-controller-manager", "controlplane", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+        Tool("kubectl", "controlplane", "k8s.io/kubernetes/cmd/kubectl"),
+    ),
+    "enforcer": (Tool("kube-router", "enforcer", "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"),),
+    "node": (
+        Tool("kubelet", "controlplane", "k8s.io/kubernetes/cmd/kubelet"),
+        Tool("kube-scheduler", "controlplane", "k8s.io/kubernetes/cmd/kube-scheduler"),
+        Tool("kube-proxy", "controlplane", "k8s.io/kubernetes/cmd/kube-proxy"),
+        Tool("containerd", "containerd", f"{_CONTAINERD}/containerd", tags=_CONTAINERD_TAGS),
+        Tool("containerd-shim-runc-v2", "containerd", f"{_CONTAINERD}/containerd-shim-runc-v2", tags=_CONTAINERD_TAGS),
+        Tool("ctr", "containerd", f"{_CONTAINERD}/ctr", tags=_CONTAINERD_TAGS),
+        Tool("coredns", "coredns", "."),
+    ),
+    "agent": (Tool("agent", "agent", "."),),
+}
 
 
 @dataclass(frozen=True)
 class Binaries:
-    """Paths of the programs of a control plane."""
+    """Paths of the control plane's programs."""
 
     etcd: Path
     kube_apiserver: Path
@@ -55,25 +72,21 @@ class Binaries:
 
 
 def find() -> Binaries:
-    """A control plane's programs, built first where they have to be (minutes, with progress on stderr).
+    """The control plane's programs, as ``programs`` finds them. Raises MissingBinaries."""
+    return Binaries(**{name.replace("-", "_"): path for name, path in programs("control-plane").items()})
+
+
+def programs(group: str) -> dict[str, Path]:
+    """A group's programs by name, built first where they have to be (minutes, with progress on stderr).
 
     Raises MissingBinaries.
     """
-    found = _find(TOOLS)
-    return Binaries(**{tool.name.replace("-", "_"): path for tool, path in found.items()})
-
-
-def kube_router() -> Path:
-    """The enforcer, built first where it has to be. Raises MissingBinaries."""
-    return _find((ENFORCER,))[ENFORCER]
-
-
-def _find(tools: Sequence[Tool]) -> dict[Tool, Path]:
-    cache = _cache_folder({tool.module for tool in tools})
+    tools = GROUPS[group]
+    cache = _cache_folder(tools)
     missing = [tool for tool in tools if _asset(tool) is None and not (cache / tool.name).exists()]
     if missing:
         _build(missing, cache=cache)
-    return {tool: _asset(tool) or cache / tool.name for tool in tools}
+    return {tool.name: _asset(tool) or cache / tool.name for tool in tools}
 
 
 def _asset(tool: Tool) -> Path | None:
@@ -82,12 +95,22 @@ def _asset(tool: Tool) -> Path | None:
     return path if path.exists() else None
 
 
-def _cache_folder(modules: Collection[str]) -> Path:
+def _cache_folder(tools: tuple[Tool, ...]) -> Path:
     """One folder for each set of module versions, so that an update never runs old programs."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    pinned = [_HERE / module / file for module in sorted(modules) for file in ("go.mod", "go.sum")]
+    modules = sorted({tool.module for tool in tools})
+    pinned = [path for module in modules for name in ("go.mod", "go.sum", "*.go") for path in _files(module, name)]
     text = b"".join(path.read_bytes() for path in pinned) + f"{platform.system()}/{platform.machine()}".encode()
-    return root / "appconnectivity" / "testbed" / hashlib.sha256(text).hexdigest()[:16]
+    return cache_root() / hashlib.sha256(text).hexdigest()[:16]
+
+
+def _files(module: str, pattern: str) -> list[Path]:
+    return sorted((_HERE / module).glob(pattern))
+
+
+def cache_root() -> Path:
+    """Where all that is built once is kept."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "appconnectivity" / "testbed"
 
 
 def _build(tools: list[Tool], *, cache: Path) -> None:
@@ -95,8 +118,8 @@ def _build(tools: list[Tool], *, cache: Path) -> None:
     if go is None:
         names = ", ".join(tool.name for tool in tools)
         raise MissingBinaries(
-            f"{names}: not there, and no Go to build them: install Go 1.26 or newer, or fetch them with setup-envtest"
-            " and set KUBEBUILDER_ASSETS to their folder"
+            f"{names}: not there, and no Go to build them: install Go 1.26 or newer, or set KUBEBUILDER_ASSETS to a"
+            " folder that has them (setup-envtest fetches the control plane's)"
         )
     cache.mkdir(parents=True, exist_ok=True)
     with _lock(cache / "lock"):
@@ -119,7 +142,8 @@ def _lock(path: Path) -> Iterator[None]:
 
 def _build_one(tool: Tool, *, go: str, cache: Path) -> None:
     partial = cache / f".{tool.name}.partial"
-    command = [go, "build", "-buildvcs=false", "-ldflags", _linker_flags(tool), "-o", str(partial), tool.package]
+    options = ["-buildvcs=false", "-tags", tool.tags, "-ldflags", _linker_flags(tool)]
+    command = [go, "build", *options, "-o", str(partial), tool.package]
     environment = os.environ | {"CGO_ENABLED": "0"}
     start = time.monotonic()
     _say(f"building {tool.name} from Go modules (once; kept in {cache}) ...")

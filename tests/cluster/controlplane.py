@@ -137,7 +137,7 @@ class ControlPlane:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _prepare(self) -> None:
-        authority = Authority(self.directory)
+        authority = self._authority = Authority(self.directory)
         self.ca_file = authority.file
         self._server = authority.issue("kube-apiserver", addresses=("127.0.0.1", "10.96.0.1"))
         self.admin_cert, self.admin_key = authority.issue("admin", group="system:masters")

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,19 @@ def team(plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[Team]:
 
 def log_lines(operator: Operator) -> list[dict[str, Any]]:
     return [json.loads(line) for line in operator.log.read_text().splitlines()]
+
+
+def test_it_runs_as_a_user_without_a_name(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """So it is in its image: the Deployment's user is a number, and /etc/passwd does not know it."""
+    (tmp_path / "sitecustomize.py").write_text("import pwd\npwd.getpwuid = {}.__getitem__\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+
+    running = Operator(plane)
+    running.wait_ready()
+
+    assert running.stop()[0] == 0
 
 
 def test_every_log_line_is_an_object_that_says_when_how_grave_and_what(operator: Operator, team: Team) -> None:

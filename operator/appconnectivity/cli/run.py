@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import socket
 import sys
 from typing import Any
 
@@ -85,6 +87,8 @@ async def _watch(
 ) -> int:
     """Runs kopf until it is told to end; returns the exit code."""
     existing = {*ignored, *([task] if (task := asyncio.current_task()) else [])}
+    # kopf wants a name for itself, and without this asks for its user's: a user in a container may have none.
+    os.environ.setdefault("POD_ID", socket.gethostname())
     try:
         tasks = await kopf.spawn_tasks(
             registry=handlers.registry(notice=controller.notice, client=client),

@@ -134,7 +134,9 @@ class WireLab:
         status = json.dumps({"status": {"addresses": addresses}})  # two of one type: more than apply can tell apart
         self.plane.kubectl("patch", "node", NODE, "--subresource=status", "--type=merge", "-p", status)
         self._log = self.plane.directory / "kube-router.log"
-        router = processes.start([binaries.kube_router(), *_router_flags(self.plane.kubeconfig)], log=self._log)
+        router = processes.start(
+            [binaries.programs("enforcer")["kube-router"], *_router_flags(self.plane.kubeconfig)], log=self._log
+        )
         self._stack.callback(processes.stop, router, grace=3)
         self.settle()
 

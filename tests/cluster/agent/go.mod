@@ -1,0 +1,3 @@
+module appconnectivity.io/tests/agent
+
+go 1.26.0
