@@ -56,6 +56,12 @@ class Settings(BaseSettings):
     expiry_warning_hours: float = Field(
         24.0, ge=0, le=87600, description="How long before its end a flow is shown as Expiring."
     )
+    adoption_seconds: float = Field(
+        10.0,
+        ge=0,
+        le=60,
+        description="How long a namespace stays open when it gets its first policies, for enforcers to catch up.",
+    )
     sweep_interval: float = Field(300.0, gt=0, description="Seconds between two looks at everything.")
     workers: int = Field(4, ge=1, le=64, description="Namespaces that are reconciled at the same time.")
     listen: str = Field("0.0.0.0", description="Address for /healthz, /readyz and /metrics.")
@@ -71,6 +77,7 @@ class Settings(BaseSettings):
             protected_namespaces=frozenset(name for name in (*self.protected_namespaces.split(","), own) if name),
             expiry_warning=timedelta(hours=self.expiry_warning_hours),
             private_cidrs=tuple(text for text in self.private_cidrs.split(",") if text),
+            adoption=timedelta(seconds=self.adoption_seconds),
         )
 
     def dns_candidates(self) -> tuple[tuple[str, str], ...]:

@@ -28,7 +28,10 @@ def install(plane: ControlPlane) -> None:
 
 
 class Operator:
-    """Running when constructed, ready when ``wait_ready`` returns. Options are those of ``appconnectivity run``."""
+    """Running when constructed, ready when ``wait_ready`` returns. Options are those of ``appconnectivity run``.
+
+    Adoption is at once unless the options say otherwise: tests of all else would only wait for it.
+    """
 
     def __init__(self, plane: ControlPlane, *options: str, name: str = "operator") -> None:
         self.log = plane.directory / f"{name}-{time.monotonic_ns()}.log"
@@ -36,7 +39,8 @@ class Operator:
         self.process: subprocess.Popen[bytes] = processes.start(
             [
                 *(sys.executable, "-m", "appconnectivity", "run"),
-                *("--kubeconfig", str(kubeconfig), "--listen", "127.0.0.1", "--port", "0", *options),
+                *("--kubeconfig", str(kubeconfig), "--listen", "127.0.0.1", "--port", "0"),
+                *("--adoption-seconds", "0", *options),
             ],
             log=self.log,
             environment={k: v for k, v in os.environ.items() if not k.startswith("KUBE")},

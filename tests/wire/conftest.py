@@ -1,4 +1,4 @@
-"""The wire lab with the operator running in it, and words to say what packets ought to do."""
+"""The wire lab with the operator running in it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from cluster.operator import Operator, install
 from cluster.wire.lab import WireLab, unable
 
 REQUIRED = "APPCONNECTIVITY_REQUIRE"
+# Long enough for the enforcer of one node, and short enough for many tests.
+ADOPTION = ("--adoption-seconds", "2")
 _DNS = {
     "apiVersion": "v1",
     "kind": "Service",
@@ -40,10 +42,17 @@ def running_lab() -> Iterator[WireLab]:
         yield lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
+def bare_lab(running_lab: WireLab) -> Iterator[WireLab]:
+    """The lab without an operator; the test runs inside the node, where the control plane is."""
+    with running_lab.node.entered():
+        yield running_lab
+
+
+@pytest.fixture(scope="module")
 def running_operator(running_lab: WireLab) -> Iterator[Operator]:
     with running_lab.node.entered():
-        running = Operator(running_lab.plane)
+        running = Operator(running_lab.plane, *ADOPTION)
         running.wait_ready()
     yield running
     with running_lab.node.entered():
@@ -52,8 +61,7 @@ def running_operator(running_lab: WireLab) -> Iterator[Operator]:
 
 
 @pytest.fixture
-def lab(running_lab: WireLab, running_operator: Operator) -> Iterator[WireLab]:
-    """The lab; the test runs inside the node, where the control plane is."""
-    with running_lab.node.entered():
-        yield running_lab
-        running_lab.clear()
+def lab(bare_lab: WireLab, running_operator: Operator) -> Iterator[WireLab]:
+    """The lab with the operator at work, and empty again after the test."""
+    yield bare_lab
+    bare_lab.clear()

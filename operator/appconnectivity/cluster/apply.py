@@ -8,6 +8,7 @@ needed for, or what stands in for it, could not be done.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ from appconnectivity.core.compile import Compiled
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.plan import Action, Plan, Step
 from appconnectivity.core.policy import FIELD_MANAGER, Policy, is_ours, matches
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -47,11 +50,19 @@ class Applier:
         A refused write is a failure of that one policy; raises errors.Unavailable and errors.NamespaceGone.
         """
         applied = Applied(conflicts=set(plan.conflicts))
+        await self._keep_open(plan)
         await self._each(plan.allows, applied)
         await self._deny(plan, compiled, applied)
         await self._in_turn(plan.deny_deletions, applied)
         await self._each(self._deletable(plan, applied), applied)
         return applied
+
+    async def _keep_open(self, plan: Plan) -> None:
+        """Where somebody forbids policies that open everything, the rest goes on without, in its order."""
+        applied = Applied()
+        await self._each(plan.transitions, applied)
+        for name, finding in applied.failures.items():
+            logger.warning("%s: %s", name, finding.message)
 
     async def _deny(self, plan: Plan, compiled: Compiled, applied: Applied) -> None:
         """Closes only what has its openings: each allow must have been read back as it should be."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from appconnectivity.core.facts import Options
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.plan import Action, Plan, plan
 from appconnectivity.core.policy import is_ours, owners_of
+from appconnectivity.core.transition import Transition, transition
 
 logger = logging.getLogger(__name__)
 
@@ -59,19 +60,20 @@ class Reconciler:
             return Result(complete=True)
         self.triggers.remember(namespace, observation.references)
         compiled = self._compile(observation)
-        steps = plan(compiled, observation.policies, hold=self._held(namespace, compiled))
+        opening = self._transition(observation, compiled)
+        steps = plan(compiled, observation.policies, transition=opening.policies, hold=self._held(namespace, compiled))
         drifts = drift.find(steps, written=self._written.get(namespace, {}))
         applied = await self.applier.apply(steps, compiled)
         self._record(observation, compiled, applied)
         await self._tell_of_drift(observation, compiled, applied, drifts)
         if applied.stale:
             return Result(complete=False)
-        outcome = self._outcome(observation, compiled, steps, applied)
+        outcome = replace(self._outcome(observation, compiled, steps, applied), open_until=opening.until_text)
         self._measure(namespace, compiled, outcome)
         reported = await self._report(observation, compiled, outcome)
         return Result(
             complete=reported and not applied.failures,
-            look_again_seconds=self._look_again(namespace, compiled, steps),
+            look_again_seconds=self._look_again(namespace, compiled, steps, until=opening.until),
         )
 
     async def _observe(self, namespace: str) -> Observation | None:
@@ -93,6 +95,18 @@ class Reconciler:
         standing = {body["metadata"]["name"]: body for body in observation.policies if is_ours(body)}
         compiler = Compiler(facts=observation.facts, options=self.options, now=self.clock(), standing=standing)
         return compiler.compile(observation.intents)
+
+    def _transition(self, observation: Observation, compiled: Compiled) -> Transition:
+        """What keeps the namespace open; not where its policies stood before, as far as we or a status know."""
+        counts = [(body.get("status") or {}).get("policyCount", 0) for body in observation.bodies]
+        return transition(
+            compiled,
+            observation.policies,
+            namespace=observation.namespace,
+            was_closed=bool(self._written.get(observation.namespace)) or any(counts),
+            now=self.clock(),
+            lasting=self.options.adoption,
+        )
 
     def _held(self, namespace: str, compiled: Compiled) -> set[str]:
         """Names whose repair must wait. A changed intent never waits: only what we had written already."""
@@ -208,13 +222,13 @@ class Reconciler:
             self.metrics.event_failures.inc()
             logger.warning("event for %s: %s", body["metadata"]["name"], error)
 
-    def _look_again(self, namespace: str, compiled: Compiled, steps: Plan) -> float | None:
+    def _look_again(self, namespace: str, compiled: Compiled, steps: Plan, *, until: datetime | None) -> float | None:
         log, now = self._log(namespace), self.monotonic()
         log.forget_idle(now=now)
         waits = [log.wait(step.name, now=now) for step in steps.steps if step.action is Action.HOLD]
         waits += [drift.QUIET_SECONDS] if any(log.is_contended(p.name, now=now) for p in compiled.policies) else []
-        if compiled.next_change is not None:
-            waits.append((compiled.next_change - self.clock()).total_seconds())
+        moments = [moment for moment in (compiled.next_change, until) if moment is not None]
+        waits += [(moment - self.clock()).total_seconds() for moment in moments]
         return max(0.0, min(waits)) if waits else None
 
     def _log(self, namespace: str) -> RepairLog:

@@ -25,7 +25,8 @@ def _turns(previous: Status, current: Status) -> Iterator[tuple[Finding, bool]]:
         # Connected follows Ready into Unknown, and is no news at first: only what turns to or from False is.
         is_news = bool(before) or "False" in statuses if kind == "Ready" else statuses in _CONNECTED_NEWS
         if is_news and (before.get("status"), before.get("reason")) != (after["status"], after["reason"]):
-            yield Finding(Reason(after["reason"]), after["message"]), after["status"] == "False"
+            is_warning = after["status"] == "False" and after["reason"] != Reason.ADOPTING
+            yield Finding(Reason(after["reason"]), after["message"]), is_warning
 
 
 def _removals(previous: Status, current: Status) -> Iterator[tuple[Finding, bool]]:

@@ -21,6 +21,7 @@ class Options:
     protected_namespaces: frozenset[str] = frozenset()
     expiry_warning: timedelta = timedelta(days=1)
     private_cidrs: tuple[str, ...] = ()
+    adoption: timedelta = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)

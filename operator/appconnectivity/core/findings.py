@@ -47,6 +47,10 @@ class Reason(StrEnum):
     API_SERVER_NOT_FOUND = "APIServerNotFound", "default/kubernetes has no EndpointSlice with addresses."
 
     PROGRAMMED = "Programmed", "Every policy of this object was written and read back."
+    ADOPTING = (
+        "Adopting",
+        "The first policies stand; the namespace stays open for a few seconds, so that nothing is cut.",
+    )
     NAME_CONFLICT = "NameConflict", "A NetworkPolicy that is not ours has the name of one of ours; it is left alone."
     WRITE_FAILED = "WriteFailed", "The API server refused a write; it is tried again."
     FORBIDDEN = "Forbidden", "The API server does not allow the operator to write here, or to read what it needs."

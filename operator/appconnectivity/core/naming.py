@@ -17,6 +17,7 @@ ROLE_LABEL = f"{api.GROUP}/role"
 OBJECT_LABEL = f"{api.GROUP}/object"
 DESCRIPTION_ANNOTATION = f"{api.GROUP}/description"
 FINGERPRINT_ANNOTATION = f"{api.GROUP}/flow-fingerprint"
+UNTIL_ANNOTATION = f"{api.GROUP}/until"
 
 DEFAULT_DENY = "appconnectivity.default-deny"
 ALLOW_DNS = "appconnectivity.allow-dns"
@@ -34,6 +35,11 @@ def flow_policy(*, object_name: str, flow_name: str, policy_type: api.PolicyType
 def end_policy(*, object_name: str, end_name: str, role: str) -> str:
     """The name of a policy for one local end: ``role`` is ``deny`` or ``allow-dns``."""
     return f"{object_name}.{end_name}.{role}"
+
+
+def transition_policy(policy_type: api.PolicyType) -> str:
+    """The name of the policy that keeps the namespace open for a while."""
+    return f"appconnectivity.transition-{policy_type.value.lower()}"
 
 
 def digest(value: Any, *, length: int = 8) -> str:

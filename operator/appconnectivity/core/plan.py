@@ -52,6 +52,10 @@ class Step:
         return labels.get(naming.ROLE_LABEL) == Role.DENY.value or self.name == naming.DEFAULT_DENY
 
     @property
+    def is_transition(self) -> bool:
+        return self.policy is not None and self.policy.role is Role.TRANSITION
+
+    @property
     def flow(self) -> str:
         """The fingerprint of the flow that the policy belongs to; empty where it is not a flow's."""
         if self.policy is not None:
@@ -66,15 +70,20 @@ class Plan:
     the way out what closes goes first.
 
     The namespace's DNS-allow does both: it selects, and so isolates, every pod. Where the namespace's egress is not
-    closed anyway it therefore comes and goes with the deny.
+    closed anyway it therefore comes and goes with the deny. What keeps the namespace open meanwhile comes before all.
     """
 
     steps: tuple[Step, ...]
 
     @property
+    def transitions(self) -> tuple[Step, ...]:
+        """What keeps all of the namespace open while the rest is written."""
+        return tuple(step for step in self._writes() if step.is_transition)
+
+    @property
     def allows(self) -> tuple[Step, ...]:
         """What opens: all that is to be written and closes nothing."""
-        return tuple(step for step in self._writes() if not self._isolates(step))
+        return tuple(step for step in self._writes() if not self._isolates(step) and not step.is_transition)
 
     @property
     def denies(self) -> tuple[Step, ...]:
@@ -125,13 +134,20 @@ class Plan:
         return [step for step in self.steps if step.action is action]
 
 
-def plan(compiled: Compiled, observed: Iterable[Mapping[str, Any]], *, hold: Collection[str] = ()) -> Plan:
+def plan(
+    compiled: Compiled,
+    observed: Iterable[Mapping[str, Any]],
+    *,
+    transition: Iterable[Policy] = (),
+    hold: Collection[str] = (),
+) -> Plan:
     """What brings ``observed`` (a complete, consistent LIST of one namespace) to what was compiled.
 
-    ``hold`` names policies whose repair has to wait, because somebody keeps changing them.
+    ``transition`` are policies that keep the namespace open for a while. ``hold`` names policies whose repair has to
+    wait, because somebody keeps changing them.
     """
     live = {body["metadata"]["name"]: body for body in observed}
-    desired = {policy.name: policy for policy in compiled.policies}
+    desired = {policy.name: policy for policy in (*compiled.policies, *transition)}
     steps = [_wanted(policy, live.get(name), hold=hold) for name, policy in desired.items()]
     for name, body in live.items():
         if name not in desired and is_ours(body):

@@ -25,6 +25,7 @@ class Role(StrEnum):
     FLOW = "flow"
     DNS = "allow-dns"
     DENY = "default-deny"
+    TRANSITION = "transition"
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Policy:
     description: str
     object_name: str = ""
     fingerprint: str = ""
+    until: str = ""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -116,9 +118,11 @@ class Policy:
     @property
     def annotations(self) -> dict[str, str]:
         marks = {naming.DESCRIPTION_ANNOTATION: self.description}
-        if not self.fingerprint:
-            return marks
-        return marks | {naming.FINGERPRINT_ANNOTATION: naming.mark(self.fingerprint, self.spec)}
+        if self.fingerprint:
+            marks[naming.FINGERPRINT_ANNOTATION] = naming.mark(self.fingerprint, self.spec)
+        if self.until:
+            marks[naming.UNTIL_ANNOTATION] = self.until
+        return marks
 
     @property
     def digest(self) -> str:

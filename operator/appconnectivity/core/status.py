@@ -26,6 +26,7 @@ class Outcome:
     failures: Mapping[str, Finding] = field(default_factory=dict)
     contended: Mapping[str, str] = field(default_factory=dict)
     undeleted: Mapping[Owner, Finding] = field(default_factory=dict)
+    open_until: str = ""
 
 
 def build(
@@ -153,6 +154,12 @@ def _programmed(result: ObjectResult, outcome: Outcome, *, names: frozenset[str]
         return "False", Finding(
             Reason.CONTENDED,
             f"{who} keeps changing NetworkPolicy {', '.join(contended)}; stop it, repairs are spaced out",
+        )
+    if outcome.open_until and mine:
+        return "False", Finding(
+            Reason.ADOPTING,
+            f"{len(mine)} policies stand; all of the namespace stays open until {outcome.open_until}, so that nothing"
+            " declared is cut while the enforcers catch up",
         )
     return "True", Finding(Reason.PROGRAMMED, f"{len(mine)} policies stand")
 

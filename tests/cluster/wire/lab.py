@@ -99,6 +99,33 @@ class WireLab:
             kept = "metadata.name!=kubernetes,metadata.name!=kube-dns"
             self.plane.kubectl("delete", "services", "-n", namespace, f"--field-selector={kept}")
             self.plane.kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=0", "--force")
+        self._await_no_policies()
+        self.settle()
+
+    def rename_policies(self, namespace: str, *, prefix: str) -> list[str]:
+        """The operator's policies under other names, as another version might have written them; returns the names."""
+        found = json.loads(self.plane.kubectl("get", "networkpolicies", "-n", namespace, "-o", "json").stdout)["items"]
+        kept = ("annotations", "labels", "namespace", "ownerReferences")
+        renamed = [
+            body
+            | {"metadata": {key: body["metadata"][key] for key in kept} | {"name": prefix + body["metadata"]["name"]}}
+            for body in found
+        ]
+        self.apply(*renamed)
+        self.settle()
+        for body in found:
+            self.plane.kubectl("delete", "networkpolicy", body["metadata"]["name"], "-n", namespace)
+        self.settle()
+        return [body["metadata"]["name"] for body in renamed]
+
+    def await_gone(self, namespace: str, policies: Sequence[str]) -> None:
+        """Until none of these policies is there any more, and the enforcer knows."""
+        end = time.monotonic() + _SETTLE_SECONDS
+        names = [f"networkpolicy.networking.k8s.io/{name}" for name in policies]
+        while set(names) & set(self.plane.kubectl("get", "netpol", "-n", namespace, "-o", "name").stdout.split()):
+            if time.monotonic() > end:
+                raise RuntimeError("the policies stay")
+            time.sleep(0.05)
         self.settle()
 
     def wait_ready(self, name: str, *, namespace: str) -> None:
@@ -145,6 +172,14 @@ class WireLab:
         for end in self.ends.values():
             end.netns.close()
         self.ends = {}
+
+    def _await_no_policies(self) -> None:
+        """The operator keeps a namespace open for a moment when its last policies go; this goes by itself."""
+        end = time.monotonic() + _SETTLE_SECONDS
+        while self.plane.kubectl("get", "networkpolicies", "-A", "-o", "name").stdout:
+            if time.monotonic() > end:
+                raise RuntimeError("policies that nobody wants stay")
+            time.sleep(0.05)
 
     def _namespaces(self) -> list[str]:
         """Those that have pods or Services."""

@@ -11,9 +11,10 @@ import ipaddress
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -39,6 +40,58 @@ class Knock:
     ip: str
     protocol: str
     port: int
+
+
+@dataclass
+class Count:
+    """Attempts, and when (seconds of the epoch) at which door they came out otherwise than as open."""
+
+    tried: int = 0
+    shut: list[tuple[float, Knock]] = field(default_factory=list)
+
+    @property
+    def open(self) -> int:
+        return self.tried - len(self.shut)
+
+
+class Stream:
+    """New connections, again and again. ``stop`` ends it and tells what came of them."""
+
+    def __init__(
+        self,
+        doors: Collection[Knock],
+        knock: Callable[[Knock], Coroutine[Any, Any, bool]],
+        *,
+        interval: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._doors, self._knock, self._interval, self._loop = doors, knock, interval, loop
+        self._count, self._is_over = Count(), False
+        self._running = asyncio.run_coroutine_threadsafe(self._run(), loop)
+
+    def stop(self) -> Count:
+        self._is_over = True
+        self._running.result()
+        return self._count
+
+    async def _run(self) -> None:
+        attempts: set[asyncio.Task[None]] = set()
+        while not self._is_over:
+            for door in self._doors:
+                attempt = self._loop.create_task(self._try(door))
+                attempts.add(attempt)
+                attempt.add_done_callback(attempts.discard)
+            await asyncio.sleep(self._interval)
+        await asyncio.gather(*attempts)
+
+    async def _try(self, door: Knock) -> None:
+        began = time.time()
+        is_open = False
+        with suppress(TimeoutError):
+            is_open = await self._knock(door)
+        self._count.tried += 1
+        if not is_open:
+            self._count.shut.append((began, door))
 
 
 class Traffic:
@@ -74,9 +127,9 @@ class Traffic:
         self._thread.join()
         self._loop.close()
 
-    def start(self, make: Callable[[Callable[[Knock], Coroutine[Any, Any, bool]]], Coroutine[Any, Any, _T]]) -> Any:
-        """Runs a coroutine of the caller's beside all else, which gets a way to knock; returns its future."""
-        return asyncio.run_coroutine_threadsafe(make(self._knock), self._loop)
+    def stream(self, doors: Collection[Knock], *, interval: float) -> Stream:
+        """Knocks at each of these doors every ``interval`` seconds, once, until it is stopped."""
+        return Stream(doors, self._once, interval=interval, loop=self._loop)
 
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -102,13 +155,17 @@ class Traffic:
 
     async def _knock(self, knock: Knock) -> bool:
         """Silence is asked again; whatever else comes is the answer."""
-        source = self._ends[knock.source]
-        ways = {"TCP": source.by_tcp, "UDP": source.by_udp, "SCTP": source.by_sctp}
         for _ in range(_KNOCKS):
             with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE_SECONDS):
-                    return await ways[knock.protocol](knock) == knock.target
+                return await self._once(knock)
         return False
+
+    async def _once(self, knock: Knock) -> bool:
+        """Raises TimeoutError where nothing comes back."""
+        source = self._ends[knock.source]
+        ways = {"TCP": source.by_tcp, "UDP": source.by_udp, "SCTP": source.by_sctp}
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            return await ways[knock.protocol](knock) == knock.target
 
 
 class _Servant:
