@@ -209,12 +209,12 @@ def test_without_programs_and_go_one_sentence_says_what_to_do(tmp_path: Path) ->
     assert done.stdout == ""
     assert done.stderr == (
         "etcd, kube-apiserver, kube-controller-manager, kubectl: not there, and no Go to build them: install Go 1.26 or"
-        " newer, or fetch them with setup-envtest and set KUBEBUILDER_ASSETS to their folder\n"
+        " newer, or set KUBEBUILDER_ASSETS to a folder that has them (setup-envtest fetches the control plane's)\n"
     )
 
 
 def test_programs_of_kubebuilder_assets_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for tool in binaries.TOOLS:
+    for tool in binaries.GROUPS["control-plane"]:
         (tmp_path / tool.name).touch(mode=0o755)
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
 

@@ -1,4 +1,7 @@
-"""The control plane's programs: from KUBEBUILDER_ASSETS, else the cache, else built from Go modules into the cache."""
+"""Programs of the tests: from KUBEBUILDER_ASSETS, else the cache, else built from Go modules into the cache.
+
+They come in groups, each with its own cache folder: a test builds only what it needs.
+"""
 
 from __future__ import annotations
 
@@ -33,17 +36,20 @@ class Tool:
     package: str
 
 
-TOOLS = (
-    Tool("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
-    Tool("kube-apiserver", "controlplane", "k8s.io/kubernetes/cmd/kube-apiserver"),
-    Tool("kube-controller-manager", "controlplane", "k8s.io/kubernetes/cmd/kube-controller-manager"),
-    Tool("kubectl", "controlplane", "k8s.io/kubernetes/cmd/kubectl"),
-)
+GROUPS = {
+    "control-plane": (
+        Tool("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
+        Tool("kube-apiserver", "controlplane", "k8s.io/kubernetes/cmd/kube-apiserver"),
+        Tool("kube-controller-manager", "controlplane", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+        Tool("kubectl", "controlplane", "k8s.io/kubernetes/cmd/kubectl"),
+    ),
+    "oracle": (Tool("cyclonus", "cyclonus", "."),),
+}
 
 
 @dataclass(frozen=True)
 class Binaries:
-    """Paths of the programs."""
+    """Paths of the control plane's programs."""
 
     etcd: Path
     kube_apiserver: Path
@@ -52,12 +58,21 @@ class Binaries:
 
 
 def find() -> Binaries:
-    """The programs, built first where they have to be (minutes, with progress on stderr). Raises MissingBinaries."""
-    cache = _cache_folder()
-    missing = [tool for tool in TOOLS if _asset(tool) is None and not (cache / tool.name).exists()]
+    """The control plane's programs, as ``programs`` finds them. Raises MissingBinaries."""
+    return Binaries(**{name.replace("-", "_"): path for name, path in programs("control-plane").items()})
+
+
+def programs(group: str) -> dict[str, Path]:
+    """A group's programs by name, built first where they have to be (minutes, with progress on stderr).
+
+    Raises MissingBinaries.
+    """
+    tools = GROUPS[group]
+    cache = _cache_folder(tools)
+    missing = [tool for tool in tools if _asset(tool) is None and not (cache / tool.name).exists()]
     if missing:
         _build(missing, cache=cache)
-    return Binaries(**{tool.name.replace("-", "_"): _asset(tool) or cache / tool.name for tool in TOOLS})
+    return {tool.name: _asset(tool) or cache / tool.name for tool in tools}
 
 
 def _asset(tool: Tool) -> Path | None:
@@ -66,12 +81,17 @@ def _asset(tool: Tool) -> Path | None:
     return path if path.exists() else None
 
 
-def _cache_folder() -> Path:
-    """One folder for each set of module versions, so that an update never runs old programs."""
+def _cache_folder(tools: tuple[Tool, ...]) -> Path:
+    """One folder for each set of module versions and own sources, so that an update never runs old programs."""
+    modules = sorted({tool.module for tool in tools})
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    pinned = [_HERE / module / file for module in ("controlplane", "etcd") for file in ("go.mod", "go.sum")]
+    pinned = [path for module in modules for path in _sources(_HERE / module)]
     text = b"".join(path.read_bytes() for path in pinned) + f"{platform.system()}/{platform.machine()}".encode()
     return root / "appconnectivity" / "testbed" / hashlib.sha256(text).hexdigest()[:16]
+
+
+def _sources(module: Path) -> list[Path]:
+    return [module / "go.mod", module / "go.sum", *sorted(module.glob("*.go"))]
 
 
 def _build(tools: list[Tool], *, cache: Path) -> None:
@@ -79,8 +99,8 @@ def _build(tools: list[Tool], *, cache: Path) -> None:
     if go is None:
         names = ", ".join(tool.name for tool in tools)
         raise MissingBinaries(
-            f"{names}: not there, and no Go to build them: install Go 1.26 or newer, or fetch them with setup-envtest"
-            " and set KUBEBUILDER_ASSETS to their folder"
+            f"{names}: not there, and no Go to build them: install Go 1.26 or newer, or set KUBEBUILDER_ASSETS to a"
+            " folder that has them (setup-envtest fetches the control plane's)"
         )
     cache.mkdir(parents=True, exist_ok=True)
     with _lock(cache / "lock"):
