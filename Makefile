@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
 
-.PHONY: help venv demo test check lock format
+.PHONY: help venv demo test mutants check lock format
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/'
@@ -23,6 +23,9 @@ demo: venv  ## the main job on an embedded control plane (KEEP=1 leaves it runni
 
 test: venv  ## every test, those on a real API server included
 	$(BIN)/python -m pytest
+
+mutants: venv  ## deliberate mistakes in a copy of the source, and which test notices each
+	@PYTHONPATH=tests $(BIN)/python -m mutation
 
 check: venv  ## style, types, and which part may import which
 	$(BIN)/ruff check .

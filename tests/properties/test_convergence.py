@@ -98,7 +98,7 @@ def test_an_edited_object_means_what_it_would_mean_from_the_start(
     assert opened(store) == declared(obj(*others, **after))
 
 
-edits = st.one_of(
+edits: st.SearchStrategy[Any] = st.one_of(
     st.tuples(lists_of_flows.map(lambda found: [found]), lists_of_flows.map(lambda found: [found])),
     st.tuples(st.just([]), lists_of_flows.map(lambda found: [found])),
     st.tuples(lists_of_flows.map(lambda found: [found]), st.just([])),
