@@ -6,7 +6,7 @@ STAMP := .venv/.stamp
 # What `make e2e` needs beside Go: for a node of its own, with containers. By their names in Debian 12.
 PACKAGES := conntrack containernetworking-plugins ipset iproute2 iptables runc util-linux
 
-.PHONY: help venv demo test e2e packages check lock format
+.PHONY: help venv demo test e2e mutants packages check lock format
 
 help:  ## these lines
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1	/'
@@ -33,6 +33,9 @@ e2e: venv  ## the operator in its pod on a real node, with real pods around it (
 packages:  ## install what e2e needs (Debian, as root)
 	apt-get update --quiet --quiet
 	apt-get install --quiet --quiet --yes --no-install-recommends $(PACKAGES)
+
+mutants: venv  ## deliberate mistakes in a copy of the source, and which test notices each
+	@PYTHONPATH=tests $(BIN)/python -m mutation
 
 check: venv  ## style, types, and which part may import which
 	$(BIN)/ruff check .

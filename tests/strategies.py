@@ -66,7 +66,7 @@ services = st.builds(
 )
 
 _numbers = st.sampled_from((80, 443, 8080, "8080", "53/UDP", "8000-8100", "80/SCTP"))
-ports = st.lists(st.one_of(_numbers, st.sampled_from(("web", "*"))), min_size=1, max_size=3, unique_by=str)
+ports = st.lists(st.one_of(_numbers, st.sampled_from(("web", "web/UDP", "*"))), min_size=1, max_size=3, unique_by=str)
 numbered_ports = st.lists(_numbers, min_size=1, max_size=3, unique_by=str)
 
 _moments = st.sampled_from(("2026-05-31T00:00:00Z", "2026-06-01T20:00:00Z", "2030-01-01T00:00:00Z"))

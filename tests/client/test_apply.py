@@ -30,13 +30,15 @@ class FakeClient:
         self.live = {body["metadata"]["name"]: body for body in bodies}
         self.refused = refused
         self.writes: list[str] = []
+        self.forced: list[str] = []
 
     async def list(self, _: Any, **__: Any) -> list[dict[str, Any]]:
         return [*self.live.values()]
 
-    async def apply(self, _: Any, body: dict[str, Any], **__: Any) -> dict[str, Any]:
+    async def apply(self, _: Any, body: dict[str, Any], *, force: bool) -> dict[str, Any]:
         name = body["metadata"]["name"]
         self._may_write(name)
+        self.forced += [name] if force else []
         marks = {"resourceVersion": "2", "managedFields": [{"manager": FIELD_MANAGER, "operation": "Apply"}]}
         self.live[name] = body | {"metadata": body["metadata"] | marks}
         return self.live[name]
@@ -67,6 +69,15 @@ async def test_what_isolates_comes_after_all_that_opens() -> None:
     client, _ = await apply(A_TO_B, [])
 
     assert client.writes == [EGRESS, INGRESS, ALLOW_DNS, DEFAULT_DENY]
+
+
+async def test_only_what_is_ours_already_is_written_by_force() -> None:
+    """A name that somebody else takes at the same moment must end in a conflict."""
+    made, _ = await apply(A_TO_B, [])
+    changed, _ = await apply(compile_(obj(flow("a", "b", 443))), observed(A_TO_B))
+
+    assert made.forced == []
+    assert changed.forced == [EGRESS, INGRESS]
 
 
 async def test_what_isolates_goes_before_all_that_opens() -> None:

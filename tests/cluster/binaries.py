@@ -58,6 +58,7 @@ GROUPS = {
         Tool("coredns", "coredns", "."),
     ),
     "agent": (Tool("agent", "agent", "."),),
+    "oracle": (Tool("cyclonus", "cyclonus", "."),),
 }
 
 

@@ -75,6 +75,7 @@ def test_no_ports_are_not_all_ports() -> None:
         pytest.param(["*"], [80, "metrics"], True, id="all-cover-any"),
         pytest.param([80], ["*"], False, id="one-does-not-cover-all"),
         pytest.param(["*"], ["*"], True, id="all-cover-all"),
+        pytest.param([80], [80, 443], False, id="one-does-not-cover-two"),
         pytest.param(["80-90"], [85], True, id="a-range-covers-a-number-in-it"),
         pytest.param(["80-90"], ["85-91"], False, id="a-range-does-not-cover-beyond-its-end"),
         pytest.param(["80/UDP"], [80], False, id="another-protocol"),

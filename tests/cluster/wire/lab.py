@@ -72,27 +72,50 @@ class WireLab:
         self.close()
 
     def close(self) -> None:
-        self._unplug()
+        self._unplug([*self.ends])
         self._stack.close()
 
     def apply(self, *bodies: Mapping[str, Any], subresource: str = "") -> None:
         """As an administrator, by server-side apply."""
+        if not bodies:
+            return
         options = ["--subresource", subresource] if subresource else []
         text = yaml.safe_dump_all(bodies)
         self.plane.kubectl("apply", "--server-side", "--force-conflicts", *options, "-f", "-", input=text)
 
     def build(self, world: World, *, ports: Sequence[int]) -> None:
-        """Makes the world's namespaces, pods and hosts."""
-        self._label_namespaces(world)
-        pods = list(world.pods)
-        if pods:
-            self.apply(*(_pod(pod) for pod in pods))
-            self.apply(*(_pod(pod) | {"status": _status(pod)} for pod in pods), subresource="status")
-        self.plug([(pod.ref, pod.ips) for pod in pods] + [(host.ref, (host.ip,)) for host in world.hosts], ports=ports)
+        """Makes the world's namespaces, pods and hosts, which answer on these ports."""
+        self.label_namespaces(world.namespaces)
+        self.add(*world.pods, ports=ports)
+        self.plug([(host.ref, (host.ip,)) for host in world.hosts], ports=ports)
+
+    def label_namespaces(self, labels: Mapping[str, Mapping[str, str]]) -> None:
+        """Makes namespaces, by name, or gives those that are there these labels instead of earlier ones."""
+        self.apply(
+            *(
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(given)}}
+                for name, given in labels.items()
+            )
+        )
+
+    def add(self, *pods: Pod, ports: Sequence[int]) -> None:
+        """Pods that run and answer on these ports."""
+        self.label(*pods)
+        self.apply(*(_pod(pod) | {"status": _status(pod)} for pod in pods), subresource="status")
+        self.plug([(pod.ref, pod.ips) for pod in pods], ports=ports)
+
+    def label(self, *pods: Pod) -> None:
+        """Gives pods the labels that are said here; new ones wait for an address."""
+        self.apply(*(_pod(pod) for pod in pods))
+
+    def remove(self, pod: Pod) -> None:
+        """The pod ends, and nobody answers at its addresses."""
+        self.plane.kubectl("delete", "pod", pod.name, "-n", pod.namespace, "--grace-period=0", "--force")
+        self._unplug([pod.ref])
 
     def clear(self) -> None:
         """Takes all away that a test may have made: objects, policies, Services, pods and hosts; namespaces stay."""
-        self._unplug()
+        self._unplug([*self.ends])
         for kind in ("appconnectivities", "networkpolicies"):
             self.plane.kubectl("delete", kind, "--all", "--all-namespaces")
         for namespace in self._namespaces():
@@ -167,11 +190,11 @@ class WireLab:
         self._stack.callback(processes.stop, router, grace=3)
         self.settle()
 
-    def _unplug(self) -> None:
-        self.traffic.forget()
-        for end in self.ends.values():
+    def _unplug(self, refs: Iterable[str]) -> None:
+        gone = [self.ends.pop(ref) for ref in refs]
+        self.traffic.forget(end.ref for end in gone)
+        for end in gone:
             end.netns.close()
-        self.ends = {}
 
     def _await_no_policies(self) -> None:
         """The operator keeps a namespace open for a moment when its last policies go; this goes by itself."""
@@ -185,14 +208,6 @@ class WireLab:
         """Those that have pods or Services."""
         found = json.loads(self.plane.kubectl("get", "pods,services", "-A", "-o", "json").stdout)["items"]
         return sorted({body["metadata"]["namespace"] for body in found})
-
-    def _label_namespaces(self, world: World) -> None:
-        self.apply(
-            *(
-                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels)}}
-                for name, labels in world.namespaces.items()
-            )
-        )
 
     def _log_size(self) -> int:
         return self._log.stat().st_size if self._log.exists() else 0

@@ -113,16 +113,16 @@ class Traffic:
         """From now on these ends answer on these ports, in every protocol and on each of their addresses."""
         self._run(self._serve(list(ends), ports=ports))
 
-    def forget(self) -> None:
-        """Nobody answers any more, and the ends' sockets are closed."""
-        self._run(self._forget())
+    def forget(self, refs: Iterable[str]) -> None:
+        """These ends answer no more, and their sockets are closed."""
+        self._run(self._forget(list(refs)))
 
     def knock(self, knocks: Collection[Knock]) -> set[Knock]:
         """Tries all at once; returns those that the right end has answered."""
         return self._run(self._knock_all(knocks))
 
     def close(self) -> None:
-        self.forget()
+        self.forget([*self._ends])
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -138,10 +138,9 @@ class Traffic:
         for end in ends:
             self._ends[end.ref] = _Servant(end, ports=ports, loop=self._loop)
 
-    async def _forget(self) -> None:
-        for servant in self._ends.values():
-            servant.close()
-        self._ends = {}
+    async def _forget(self, refs: list[str]) -> None:
+        for ref in refs:
+            self._ends.pop(ref).close()
 
     async def _knock_all(self, knocks: Collection[Knock]) -> set[Knock]:
         slots = asyncio.Semaphore(_IN_FLIGHT)

@@ -1,0 +1,1 @@
+"""Second and third opinions on what compiled policies mean."""

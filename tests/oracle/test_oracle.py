@@ -1,0 +1,142 @@
+"""Three readings of what policies mean, written apart from one another, give the same answer on every connection.
+
+For drawn objects: cyclonus and our evaluator read the policies, and ``declared`` reads the objects' own words. For the
+samples: cyclonus, our evaluator, and ``expect.txt``, which is written by hand.
+
+ORACLE_EXAMPLES and ORACLE_SEED (environment) ask for more objects, or for others.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from itertools import product
+from typing import Any
+
+import pytest
+import yaml
+
+from appconnectivity.core.reachability import Host, World
+from builders import flow, obj
+from golden.test_golden import HERE as GOLDEN
+from golden.test_golden import NAMES, build, world_of
+from oracle import cyclonus, evaluator, world
+from oracle.sample import draw, sample
+
+EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "2000"))
+SEED = int(os.environ.get("ORACLE_SEED", "1"))
+_UNUSED_PORT = 9999
+
+
+def summary(verdicts: dict[str, int], *, cases: int) -> str:
+    counts = ", ".join(f"{count} verdicts by {reader}" for reader, count in verdicts.items())
+    return f"{cases} cases: {counts}; no disagreement"
+
+
+def test_drawn_objects_mean_the_same_to_three_readers(capsys: pytest.CaptureFixture[str]) -> None:
+    objects = draw(EXAMPLES, seed_=SEED)
+    policies = [world.policies_of(body) for body in objects]
+    said = [world.declared(body) for body in objects]
+    ours = [evaluator.opened(world.WORLD, found, world.CONNECTIONS) for found in policies]
+    judged = [index for index, found in enumerate(policies) if not cyclonus.beyond(found)]
+    theirs = cyclonus_says(*(policies[index] for index in judged))
+
+    disagreements = [
+        f"{reader} lets {sorted(found - said[index])} through, and not {sorted(said[index] - found)}: {objects[index]}"
+        for reader, answers in (("our evaluator", enumerate(ours)), ("cyclonus", zip(judged, theirs, strict=True)))
+        for index, found in answers
+        if found != said[index]
+    ]
+    assert not disagreements, f"{len(disagreements)} disagreements, the first: {disagreements[0]}"
+    probed = len(world.CONNECTIONS)
+    counts = {"two readers": EXAMPLES * probed, "cyclonus as well": len(judged) * probed}
+    with capsys.disabled():
+        print(f"\n[oracle] {summary(counts, cases=EXAMPLES)}")
+
+
+def test_samples_mean_the_same_to_cyclonus_and_to_people(capsys: pytest.CaptureFixture[str]) -> None:
+    count = sum(judged_sample(name) for name in NAMES)
+
+    with capsys.disabled():
+        print(f"\n[oracle] {summary({'three readers': count}, cases=len(NAMES))}")
+
+
+def judged_sample(name: str) -> int:
+    """The number of connections about which all three agree."""
+    policies = [body for body in yaml.safe_load_all((GOLDEN / name / "policies.yaml").read_text()) if body]
+    place = build(world_of(name))
+    lines = dict(line.split(" : ") for line in (GOLDEN / name / "expect.txt").read_text().splitlines())
+    asked = connections(place, ports=ports_of(place, [*lines.values(), str(policies)]))
+    expected = {ask for ask in asked if evaluator.holds(lines.get(f"{ask[0]} -> {ask[1]}", ""), *ask[2:])}
+
+    assert not cyclonus.beyond(policies), name
+    assert cyclonus.opened(place, asked, [policies]) == [expected], name
+    assert evaluator.opened(place, policies, asked) == expected, name
+    return len(asked)
+
+
+def cyclonus_says(*sets: Any) -> list[set[Any]]:
+    return cyclonus.opened(world.WORLD, world.CONNECTIONS, sets)
+
+
+def connections(place: World, *, ports: set[int]) -> list[tuple[str, str, str, int]]:
+    pairs = [
+        (source.ref, target.ref)
+        for source, target in product(place.ends, repeat=2)
+        if source != target and not (isinstance(source, Host) and isinstance(target, Host))
+    ]
+    return [(*pair, protocol, port) for pair in pairs for protocol in ("TCP", "UDP", "SCTP") for port in sorted(ports)]
+
+
+def ports_of(place: World, texts: list[str]) -> set[int]:
+    """Every number in the texts that may be a port, those beside it, those of the pods, and one that nobody uses."""
+    numbers = {int(found) for text in texts for found in re.findall(r"(?<![\d./:])\d{2,5}(?![\d./:])", text)}
+    numbers |= {number for pod in place.pods for _, number in pod.ports.values()} | {_UNUSED_PORT}
+    return {near for number in numbers for near in (number - 1, number, number + 1)}
+
+
+WRONG: dict[str, Any] = {
+    "another port": ([flow("a", "b", 80)], [flow("a", "b", 443)]),
+    "the other direction": ([flow("a", "b", 80)], [flow("b", "a", 80)]),
+    "an exception lost": (
+        [flow("a", {"ipBlocks": [{"cidr": "203.0.113.0/24", "except": ["203.0.113.7/32"]}]}, 80)],
+        [flow("a", {"ipBlocks": [{"cidr": "203.0.113.0/24"}]}, 80)],
+    ),
+    "another protocol": ([flow("a", "b", "80/SCTP")], [flow("a", "b", "80/TCP")]),
+    "another namespace": ([flow({"app": "a", "namespace": "data"}, "b", 80)], [flow("a", "b", 80)]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_policy_is_caught(name: str) -> None:
+    """The oracle is no echo: policies that were made from other words get another answer from every reader."""
+    right, wrong = (obj(*flows) for flows in WRONG[name])
+    policies = world.policies_of(wrong)
+
+    assert cyclonus_says(policies) == [world.declared(wrong)]
+    assert world.declared(wrong) != world.declared(right)
+    assert evaluator.opened(world.WORLD, policies, world.CONNECTIONS) != world.declared(right)
+
+
+def test_or_for_and_is_caught() -> None:
+    """The classic mistake, on the written policies: two selectors as two peers."""
+    body = obj(flow({"app": "a", "namespace": "data"}, "b", 80))
+    name = "shop.a-in-data-to-b.ingress"
+    split = [both_as_two(p) if p["metadata"]["name"] == name else p for p in world.policies_of(body)]
+
+    assert cyclonus_says(split)[0] - world.declared(body) == {("data/c", "shop/b", "TCP", 80)}
+
+
+def both_as_two(policy: Any) -> Any:
+    rule = policy["spec"]["ingress"][0]
+    peers = [{key: selector} for key, selector in rule["from"][0].items()]
+    return policy | {"spec": policy["spec"] | {"ingress": [rule | {"from": peers}]}}
+
+
+def test_the_sample_is_the_same_every_time_and_tells_what_must_be_open() -> None:
+    once, again = sample(20, seed_=3), sample(20, seed_=3)
+
+    assert once == again
+    assert sample(20, seed_=4) != once
+    assert len(once["cases"]) == 20
+    assert all(case["open"] == sorted(map(list, world.declared(case["object"]))) for case in once["cases"])
