@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
 
-# What `make e2e` needs beside Go: for a node of its own, with containers. By their names in Debian 12.
+# What `make wire` and `make e2e` need beside Go: for a node of its own, with containers. By their names in Debian 12.
 PACKAGES := conntrack containernetworking-plugins ipset iproute2 iptables runc util-linux
 
-.PHONY: help venv demo test e2e mutants packages check lock format
+.PHONY: help venv demo test wire e2e mutants packages check lock format
 
 help:  ## these lines
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1	/'
@@ -27,10 +27,13 @@ demo: venv  ## the main job on an embedded control plane (KEEP=1 leaves it runni
 test: venv  ## every test, those on a real API server included
 	$(BIN)/python -m pytest
 
+wire: venv  ## packets between network namespaces with a real enforcer (needs root; part of test)
+	$(BIN)/python -m pytest tests/wire -s
+
 e2e: venv  ## the operator in its pod on a real node, with real pods around it (needs root)
 	$(BIN)/python -m pytest tests/node --timeout=1800
 
-packages:  ## install what e2e needs (Debian, as root)
+packages:  ## install what wire and e2e need (Debian, as root)
 	apt-get update --quiet --quiet
 	apt-get install --quiet --quiet --yes --no-install-recommends $(PACKAGES)
 
