@@ -53,6 +53,8 @@ _blocks = st.sampled_from(
         {"cidr": "10.0.0.0/8", "except": ["10.0.1.0/24", "10.0.2.0/24"]},
         {"cidr": "2001:db8::/32"},
         {"cidr": "0.0.0.0/0"},
+        {"cidr": "::/0"},
+        {"cidr": "::/0", "except": ["2001:db8::/48", "fc00::/7"]},
     )
 )
 _addresses = st.one_of(

@@ -144,6 +144,31 @@ def test_written_policies_keep_to_the_plain_subset(body: Any) -> None:
 
 
 @given(objects)
+def test_written_policies_keep_clear_of_what_enforcers_get_wrong(body: Any) -> None:
+    """Each line answers a section of docs/verification-enforcer.md."""
+    for policy in compiled_of(body).policies:
+        rules = rules_of(policy.spec)
+        assert not rules or len(policy.spec["policyTypes"]) == 1
+        for side, rule in rules:
+            peers = rule.get(side, [])
+            assert len(peers) <= 1
+            assert all(peer.get("ipBlock", {}).get("cidr") != "::/0" for peer in peers)
+            assert side == "from" or not port_names(rule) or (peers and "ipBlock" not in peers[0])
+
+
+@given(objects)
+def test_ports_are_numbers_unless_the_flow_itself_says_a_name(body: Any) -> None:
+    """The target ports of Services are names too; these are looked up."""
+    said = {str(port).partition("/")[0] for found in body["spec"]["flows"] for port in found.get("ports", ())}
+    for policy in compiled_of(body).policies:
+        assert {name for _, rule in rules_of(policy.spec) for name in port_names(rule)} <= said
+
+
+def port_names(rule: Any) -> list[str]:
+    return [port["port"] for port in rule.get("ports", ()) if isinstance(port["port"], str)]
+
+
+@given(objects)
 def test_names_are_unique_and_valid(body: Any) -> None:
     compiled = compiled_of(body)
     found = [policy.name for policy in compiled.policies]

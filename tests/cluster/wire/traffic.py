@@ -27,7 +27,10 @@ _KNOCKS = 3
 _IN_FLIGHT = 300
 _MAX_PACKET = 2048
 # IP_RECVERR and IPV6_RECVERR of <linux/in.h>, <linux/in6.h>: a refusal is told to who has sent the packet.
-_TELL_REFUSALS = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
+_TELL_REFUSALS: dict[int, tuple[int, int]] = {
+    socket.AF_INET: (socket.IPPROTO_IP, 11),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 25),
+}
 _T = TypeVar("_T")
 
 
@@ -190,8 +193,11 @@ class _Servant:
             opened.close()
 
     async def by_tcp(self, knock: Knock) -> str:
+        """A refusal during connect() itself would be told only after the next SYN, had it not been asked for."""
         with _open(self._end, knock.ip, socket.SOCK_STREAM) as asking, suppress(OSError):
+            asking.setsockopt(*_TELL_REFUSALS[asking.family], 1)
             await self._loop.sock_connect(asking, (knock.ip, knock.port))
+            asking.getpeername()  # raises where there was an answer, but no connection
             return (await self._loop.sock_recv(asking, 256)).decode()
         return ""
 
