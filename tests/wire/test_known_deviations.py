@@ -78,25 +78,6 @@ def test_a_port_name_that_no_pod_has_opens_every_port(lab: WireLab) -> None:
     assert wrongly_shut == set()
 
 
-def test_pods_that_share_a_port_name_get_each_others_other_names(lab: WireLab) -> None:
-    """Which of the two gets the other's depends on the order in which the enforcer happens to see them."""
-    pods = (
-        Pod("shop", "client", {"app": "client"}, ("10.244.1.1",)),
-        Pod("shop", "one", {"app": "api"}, ("10.244.1.2",), {"web": ("TCP", 8080), "first": ("TCP", 9001)}),
-        Pod("shop", "two", {"app": "api"}, ("10.244.1.3",), {"web": ("TCP", 8080), "second": ("TCP", 9002)}),
-    )
-    named = {
-        "podSelector": {"matchLabels": {"app": "api"}},
-        "policyTypes": ["Ingress"],
-        "ingress": [{"from": FROM_CLIENT, "ports": [{"port": "first"}, {"port": "second"}]}],
-    }
-
-    wrongly_open, wrongly_shut = departures(lab, World({"shop": {}}, pods), named, ports=(8080, 9001, 9002))
-    assert wrongly_open
-    assert wrongly_open <= {("shop/client", "shop/two", 9001), ("shop/client", "shop/one", 9002)}
-    assert wrongly_shut == set()
-
-
 OUTSIDE = {"before": "203.0.113.1", "cut": "203.0.113.7"}
 
 
