@@ -10,7 +10,7 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appconnectivity.core import api
@@ -144,6 +144,7 @@ def test_written_policies_keep_to_the_plain_subset(body: Any) -> None:
 
 
 @given(objects)
+@example(obj(flow("a", {"ipBlocks": [{"cidr": "::/0"}]}, 443), flow({"ipBlocks": [{"cidr": "::/0"}]}, "b", "web")))
 def test_written_policies_keep_clear_of_what_enforcers_get_wrong(body: Any) -> None:
     """Each line answers a section of docs/verification-enforcer.md."""
     for policy in compiled_of(body).policies:
