@@ -19,7 +19,7 @@ from appconnectivity.core.policy import Everyone, Owner, Policy, Role, Rule, all
 from appconnectivity.core.ports import ALL_PORTS
 from appconnectivity.core.selectors import EVERYTHING
 
-_NAMES = {naming.transition_policy(policy_type): policy_type for policy_type in api.PolicyType}
+_NAMES = frozenset(map(naming.transition_policy, api.PolicyType))
 
 Body = Mapping[str, Any]
 

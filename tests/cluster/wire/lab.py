@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -46,11 +46,11 @@ _SETTLE_SECONDS = 60
 
 
 class WireLab:
-    """Up when constructed; whoever uses it works within ``node.entered()``. Raises Unable where that can't be."""
+    """Up when constructed; whoever uses it works within ``node.entered()``. Raises RuntimeError where that can't be."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._count = 0
+        self._count = self._ticks = 0
         self.ends: dict[str, End] = {}
         refusal = unable()
         if refusal:
@@ -122,7 +122,8 @@ class WireLab:
             kept = "metadata.name!=kubernetes,metadata.name!=kube-dns"
             self.plane.kubectl("delete", "services", "-n", namespace, f"--field-selector={kept}")
             self.plane.kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=0", "--force")
-        self._await_no_policies()
+        # The operator keeps a namespace open for a moment when its last policies go; this goes by itself.
+        _await(lambda: not self._policies("-A"), complaint=lambda: "policies that nobody wants stay")
         self.settle()
 
     def rename_policies(self, namespace: str, *, prefix: str) -> list[str]:
@@ -143,12 +144,8 @@ class WireLab:
 
     def await_gone(self, namespace: str, policies: Sequence[str]) -> None:
         """Until none of these policies is there any more, and the enforcer knows."""
-        end = time.monotonic() + _SETTLE_SECONDS
-        names = [f"networkpolicy.networking.k8s.io/{name}" for name in policies]
-        while set(names) & set(self.plane.kubectl("get", "netpol", "-n", namespace, "-o", "name").stdout.split()):
-            if time.monotonic() > end:
-                raise RuntimeError("the policies stay")
-            time.sleep(0.05)
+        names = {f"networkpolicy.networking.k8s.io/{name}" for name in policies}
+        _await(lambda: not names & self._policies("-n", namespace), complaint=lambda: "the policies stay")
         self.settle()
 
     def wait_ready(self, name: str, *, namespace: str) -> None:
@@ -165,13 +162,12 @@ class WireLab:
     def settle(self) -> None:
         """Waits until the enforcer has done all that was written before: a sync that began later, and then quiet."""
         start = self._log_size()
-        self._ticks = getattr(self, "_ticks", 0) + 1
+        self._ticks += 1
         self.plane.kubectl("label", "--overwrite", "namespace", "default", f"lab-tick={self._ticks}")
-        end = time.monotonic() + _SETTLE_SECONDS
-        while not self._is_quiet(since=start):
-            if time.monotonic() > end:
-                raise RuntimeError(f"the enforcer does not settle:\n{processes.tail(self._log)}")
-            time.sleep(0.02)
+        _await(
+            lambda: self._is_quiet(since=start),
+            complaint=lambda: f"the enforcer does not settle:\n{processes.tail(self._log)}",
+        )
 
     def _start(self) -> None:
         for line in (*(f"addr add {ip} dev lo" for ip in NODE_IPS), "link set lo up"):
@@ -196,13 +192,9 @@ class WireLab:
         for end in gone:
             end.netns.close()
 
-    def _await_no_policies(self) -> None:
-        """The operator keeps a namespace open for a moment when its last policies go; this goes by itself."""
-        end = time.monotonic() + _SETTLE_SECONDS
-        while self.plane.kubectl("get", "networkpolicies", "-A", "-o", "name").stdout:
-            if time.monotonic() > end:
-                raise RuntimeError("policies that nobody wants stay")
-            time.sleep(0.05)
+    def _policies(self, *where: str) -> set[str]:
+        """The NetworkPolicies there are, as ``kubectl -o name`` says them."""
+        return set(self.plane.kubectl("get", "networkpolicies", *where, "-o", "name").stdout.split())
 
     def _namespaces(self) -> list[str]:
         """Those that have pods or Services."""
@@ -234,6 +226,14 @@ def unable() -> str:
     except OSError as error:
         return f"the wire lab can't make network namespaces: {error}"
     return ""
+
+
+def _await(is_done: Callable[[], bool], *, complaint: Callable[[], str]) -> None:
+    end = time.monotonic() + _SETTLE_SECONDS
+    while not is_done():
+        if time.monotonic() > end:
+            raise RuntimeError(complaint())
+        time.sleep(0.02)
 
 
 def _router_flags(kubeconfig: Path) -> Iterable[str]:
