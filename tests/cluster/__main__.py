@@ -42,7 +42,8 @@ def _node() -> None:
 
 
 def _run(until_told: Callable[[], None]) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # the latter is ignored in what a script starts with "&"
+        signal.signal(number, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         until_told()
     return 0
