@@ -12,7 +12,8 @@ from cluster.operator import Operator, install
 from cluster.wire.lab import WireLab, unable
 
 REQUIRED = "APPCONNECTIVITY_REQUIRE"
-# Long enough for the enforcer of one node, and short enough for many tests.
+# Long enough for the enforcer of one node. Only tests of what is cut meanwhile set their module's ADOPTION to it: the
+# others are about what holds afterwards.
 ADOPTION = ("--adoption-seconds", "2")
 _DNS = {
     "apiVersion": "v1",
@@ -50,9 +51,9 @@ def bare_lab(running_lab: WireLab) -> Iterator[WireLab]:
 
 
 @pytest.fixture(scope="module")
-def running_operator(running_lab: WireLab) -> Iterator[Operator]:
+def running_operator(running_lab: WireLab, request: pytest.FixtureRequest) -> Iterator[Operator]:
     with running_lab.node.entered():
-        running = Operator(running_lab.plane, *ADOPTION)
+        running = Operator(running_lab.plane, *getattr(request.module, "ADOPTION", ()))
         running.wait_ready()
     yield running
     with running_lab.node.entered():

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from cluster.wire.lab import WireLab
+from wire.conftest import ADOPTION
 from wire.shop import (
     DECLARED,
     FLOWS,
@@ -21,6 +22,8 @@ from wire.shop import (
     ready,
     watched,
 )
+
+__all__ = ["ADOPTION"]  # which the operator of this module is started with
 
 
 @pytest.fixture

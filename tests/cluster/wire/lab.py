@@ -116,12 +116,10 @@ class WireLab:
     def clear(self) -> None:
         """Takes all away that a test may have made: objects, policies, Services, pods and hosts; namespaces stay."""
         self._unplug([*self.ends])
-        for kind in ("appconnectivities", "networkpolicies"):
-            self.plane.kubectl("delete", kind, "--all", "--all-namespaces")
-        for namespace in self._namespaces():
-            kept = "metadata.name!=kubernetes,metadata.name!=kube-dns"
-            self.plane.kubectl("delete", "services", "-n", namespace, f"--field-selector={kept}")
-            self.plane.kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=0", "--force")
+        kept = "--field-selector=metadata.name!=kubernetes,metadata.name!=kube-dns"
+        for kind, options in {"appconnectivities": "--all", "networkpolicies": "--all", "services": kept}.items():
+            self.plane.kubectl("delete", kind, options, "--all-namespaces")
+        self.plane.kubectl("delete", "pods", "--all", "--all-namespaces", "--grace-period=0", "--force")
         # The operator keeps a namespace open for a moment when its last policies go; this goes by itself.
         _await(lambda: not self._policies("-A"), complaint=lambda: "policies that nobody wants stay")
         self.settle()
@@ -195,11 +193,6 @@ class WireLab:
     def _policies(self, *where: str) -> set[str]:
         """The NetworkPolicies there are, as ``kubectl -o name`` says them."""
         return set(self.plane.kubectl("get", "networkpolicies", *where, "-o", "name").stdout.split())
-
-    def _namespaces(self) -> list[str]:
-        """Those that have pods or Services."""
-        found = json.loads(self.plane.kubectl("get", "pods,services", "-A", "-o", "json").stdout)["items"]
-        return sorted({body["metadata"]["namespace"] for body in found})
 
     def _log_size(self) -> int:
         return self._log.stat().st_size if self._log.exists() else 0
