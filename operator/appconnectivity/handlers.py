@@ -9,7 +9,7 @@ from typing import Any
 import kopf
 
 from appconnectivity.cluster.client import Client
-from appconnectivity.core import api
+from appconnectivity.core import api, template
 
 Notice = Callable[[str, str | None, Mapping[str, Any]], None]
 
@@ -18,6 +18,7 @@ CREDENTIALS_LAST = timedelta(minutes=10)
 
 _WATCHED = (
     (api.GROUP, api.VERSION, api.PLURAL),
+    (api.GROUP, api.VERSION, template.PLURAL),
     ("networking.k8s.io", "v1", "networkpolicies"),
     ("", "v1", "namespaces"),
     ("", "v1", "services"),

@@ -24,7 +24,8 @@ _START_SECONDS = 30
 def install(plane: ControlPlane) -> None:
     """What a user does: CRD, namespace, service account and RBAC from manifests/base (nothing runs the Deployment)."""
     plane.kubectl("apply", "--server-side", "-k", ROOT / "manifests" / "base")
-    plane.kubectl("wait", "--for=condition=Established", "crd/appconnectivities.appconnectivity.io")
+    for plural in ("appconnectivities", "appconnectivitytemplates"):
+        plane.kubectl("wait", "--for=condition=Established", f"crd/{plural}.appconnectivity.io")
 
 
 class Operator:

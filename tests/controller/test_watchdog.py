@@ -15,7 +15,7 @@ from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.probes import OLDEST_QUEUED_SECONDS, WATCHER_GRACE_SECONDS, Probes, Watchdog
 from appconnectivity.controller.queue import WorkQueue
 from appconnectivity.controller.sweep import Ledger, Sweeper
-from appconnectivity.core import api
+from appconnectivity.core import api, naming, template
 from builders import compile_, flow, foreign, obj, observed
 
 POLICIES = "networkpolicies"
@@ -37,7 +37,7 @@ class FakeClient:
     """Lists what it was given, by plural; fails where it was given an error."""
 
     def __init__(self) -> None:
-        self.found: dict[str, Any] = {api.PLURAL: [], POLICIES: []}
+        self.found: dict[str, Any] = {api.PLURAL: [], POLICIES: [], template.PLURAL: []}
 
     async def list(self, kind: Any, **_: Any) -> list[Any]:
         answer = self.found[kind.plural]
@@ -62,10 +62,11 @@ def sweeper(clock: Clock, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -
     return Sweeper(
         client=cast("Client", client),
         queue=WorkQueue(),
+        templates=WorkQueue(),
         metrics=Metrics(),
         interval=300.0,
         clock=clock,
-        ledgers={api.PLURAL: Ledger(), POLICIES: Ledger()},
+        ledgers={kind: Ledger() for kind in (api.PLURAL, POLICIES, template.PLURAL)},
     )
 
 
@@ -137,7 +138,7 @@ async def test_a_sweep_queues_every_namespace_with_objects_or_policies_of_ours(
     sweeper: Sweeper, client: FakeClient
 ) -> None:
     ours = observed(compile_(obj(flow("a", "b"))))[0]
-    client.found = {
+    client.found |= {
         api.PLURAL: [body("o", namespace="one")],
         POLICIES: [
             ours | {"metadata": ours["metadata"] | {"namespace": "left-over"}},
@@ -150,7 +151,20 @@ async def test_a_sweep_queues_every_namespace_with_objects_or_policies_of_ours(
     assert [await sweeper.queue.get(), await sweeper.queue.get()] == ["left-over", "one"]
 
 
-@pytest.mark.parametrize("plural", [api.PLURAL, POLICIES])
+async def test_a_sweep_queues_every_template_also_one_that_has_left_an_object(
+    sweeper: Sweeper, client: FakeClient
+) -> None:
+    client.found |= {
+        api.PLURAL: [body("o", namespace="one", labels={naming.TEMPLATE_LABEL: "gone"})],
+        template.PLURAL: [body("t", name="standard")],
+    }
+
+    await sweeper.sweep()
+
+    assert [await sweeper.templates.get(), await sweeper.templates.get()] == ["gone", "standard"]
+
+
+@pytest.mark.parametrize("plural", [api.PLURAL, POLICIES, template.PLURAL])
 async def test_a_sweep_that_could_not_read_everything_concludes_nothing(
     sweeper: Sweeper, client: FakeClient, plural: str
 ) -> None:

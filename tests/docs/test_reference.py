@@ -131,7 +131,31 @@ def api() -> str:
         f"{schema['description']}\n"
     )
     rules = "".join(f"- {rule['message']}\n" for rule in schema["x-kubernetes-validations"])
-    return head + "".join(section(name, fields) for name, fields in sections.items()) + f"\n## The object\n\n{rules}"
+    whole = head + "".join(section(name, fields) for name, fields in sections.items()) + f"\n## The object\n\n{rules}"
+    return whole + template_api()
+
+
+def template_api() -> str:
+    """The other kind, save for what it holds of the first."""
+    crd = yaml.safe_load((ROOT / "crds" / "appconnectivitytemplate.yaml").read_text())
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    spec, reported, names = schema["properties"]["spec"], schema["properties"]["status"], crd["spec"]["names"]
+    held = spec["properties"]["template"]["properties"]["spec"]
+    flow = held["properties"]["flows"]["items"]
+    own = {"properties": {name: flow["properties"][name] for name in ("when", "forEach")}}
+    sections: dict[str, Mapping[str, Any]] = {
+        "A template's spec": spec,
+        "A template's spec.template": {"properties": {"spec": held}},
+        "A template's spec.template.spec.flows[], beside the fields of a flow": own,
+        "A template's status": reported,
+        "A template's status.failures[]": reported["properties"]["failures"]["items"],
+    }
+    head = (
+        f"\n# {names['kind']}\n\n"
+        f"In no namespace; short names {', '.join(f'`{name}`' for name in names['shortNames'])}. "
+        f"{schema['description']}\n"
+    )
+    return head + "".join(section(name, fields) for name, fields in sections.items())
 
 
 def section(title: str, schema: Mapping[str, Any]) -> str:
@@ -230,7 +254,7 @@ def test_the_reference_has_every_state_of_a_flow() -> None:
 # Reasons of what is well, or was asked for.
 NO_TROUBLE = {
     Reason.READY, Reason.AUDIT, Reason.ACCEPTED, Reason.RESOLVED, Reason.PROGRAMMED, Reason.CONNECTED, Reason.ACTIVE,
-    Reason.EXPIRING, Reason.EXPIRED, Reason.NOT_GOVERNED, Reason.DRIFT_REPAIRED,
+    Reason.EXPIRING, Reason.EXPIRED, Reason.NOT_GOVERNED, Reason.DRIFT_REPAIRED, Reason.ROLLED_OUT,
 }  # fmt: skip
 
 

@@ -16,6 +16,14 @@ from e2e.conftest import Team, eventually, flow
 RBAC = ROOT / "manifests" / "base" / "rbac.yaml"
 GROUP = "appconnectivity.io"
 PEER_LABELS = {"tier": "peers"}
+TEMPLATE = """
+apiVersion: appconnectivity.io/v1alpha1
+kind: AppConnectivityTemplate
+metadata: {name: standard}
+spec:
+  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: shop}}
+  template: {spec: {}}
+"""
 
 # What the cluster has: its DNS with a node-local cache, and Services that need their EndpointSlices looked up.
 CLUSTER = """
@@ -124,6 +132,7 @@ def events(plane: ControlPlane, operator: Operator) -> list[dict[str, Any]]:
     eventually(lambda: not any("by-label" in name for name in shop.policies()))
     shop.delete("appconn", "shop")
     eventually(lambda: not shop.policies())
+    _onboard(shop)
     return plane.audit_events(user=USER)
 
 
@@ -133,6 +142,15 @@ def _team(plane: ControlPlane, name: str, **labels: str) -> Team:
         "apply", "-f", "-", input=yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     )
     return Team(plane=plane, namespace=name)
+
+
+def _onboard(team: Team) -> None:
+    """A template selects the namespace, and then no longer does."""
+    team.plane.kubectl("apply", "-f", "-", input=TEMPLATE)
+    eventually(lambda: team.get("appconn", "standard"))
+    team.wait_ready("standard")
+    team.plane.kubectl("apply", "-f", "-", input=TEMPLATE.replace("shop", "nobody"))
+    eventually(lambda: not team.get("appconn", "standard"))
 
 
 def _drift(team: Team) -> None:

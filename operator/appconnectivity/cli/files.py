@@ -62,6 +62,15 @@ def read(path: str) -> list[Document]:
     return [document for file in files for document in _documents(_text(file), file=str(file))]
 
 
+def blanks(value: Any, *, at: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """The paths at which a field stands without a value."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in entries:
+        if item is None:
+            yield (*at, key)
+        yield from blanks(item, at=(*at, key))
+
+
 def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")

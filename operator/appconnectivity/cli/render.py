@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -17,7 +17,8 @@ from typing import Any, TextIO
 import yaml
 from pydantic import ValidationError
 
-from appconnectivity.cli.files import BadInput, Document, read
+from appconnectivity.cli import onboard
+from appconnectivity.cli.files import BadInput, Document, blanks, read
 from appconnectivity.cluster import decode
 from appconnectivity.core import api
 from appconnectivity.core.compile import Compiled, Compiler
@@ -26,19 +27,22 @@ from appconnectivity.core.findings import FlowState
 from appconnectivity.core.intent import Intent, explain, field_path, parse
 from appconnectivity.core.references import references
 
-_NAME_LIMIT = 63
-
 
 def arguments(program: str, words: Sequence[str]) -> argparse.Namespace:
     """The parsed options; exits with 2 on wrong usage, as argparse does."""
     parser = argparse.ArgumentParser(
         prog=program, description="Prints the NetworkPolicies of AppConnectivity files; needs no cluster."
     )
-    parser.add_argument(
-        "-f", "--filename", required=True, action="append", help="file, directory, or - for stdin; may be repeated"
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("-f", "--filename", action="append", help="file, directory, or - for stdin; may be repeated")
+    what.add_argument(
+        "--template", metavar="FILE", help="an AppConnectivityTemplate: print what --namespace gets of it"
     )
     parser.add_argument("-o", "--output", choices=["yaml", "json"], default="yaml", help="form of the output")
     parser.add_argument("-n", "--namespace", default="default", help="namespace of objects that name none")
+    of_namespace: dict[str, Any] = {"action": "append", "default": [], "metavar": "KEY=VALUE", "type": _pair}
+    parser.add_argument("--label", help="label of the namespace, for --template; may be repeated", **of_namespace)
+    parser.add_argument("--annotation", help="annotation of it, for --template; may be repeated", **of_namespace)
     parser.add_argument("--app-label", default="app", help="label key that `app: x` stands for")
     return parser.parse_args(words)
 
@@ -46,6 +50,8 @@ def arguments(program: str, words: Sequence[str]) -> argparse.Namespace:
 def render(options: argparse.Namespace, *, output: TextIO | None = None, errors: TextIO | None = None) -> int:
     """Prints the policies of all files; returns 0, or 1 for bad input."""
     output, errors = output or sys.stdout, errors or sys.stderr
+    if options.template is not None:
+        return _render_template(options, output=output, errors=errors)
     try:
         documents = [document for path in options.filename for document in read(path)]
         objects = _objects(documents, namespace=options.namespace)
@@ -57,10 +63,26 @@ def render(options: argparse.Namespace, *, output: TextIO | None = None, errors:
         rendering.compile(objects, namespace=name) for name in sorted({_namespace(o, options) for o in objects})
     ]
     policies = [policy.to_dict() for entry in compiled for policy in entry.policies]
-    output.write(_as_json(policies) if options.output == "json" else _as_yaml(policies))
+    output.write(as_text(policies, form=options.output))
     for line in dict.fromkeys(line for entry in compiled for line in _remarks(entry)):
         print(line, file=errors)
     return 1 if any(_is_refused(entry) for entry in compiled) else 0
+
+
+def _render_template(options: argparse.Namespace, *, output: TextIO, errors: TextIO) -> int:
+    try:
+        output.write(as_text(onboard.objects(options, errors=errors), form=options.output))
+    except BadInput as error:
+        print(error, file=errors)
+        return 1
+    return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not key or not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value
 
 
 @dataclass(frozen=True)
@@ -162,12 +184,12 @@ def _check(document: Document) -> None:
     if content.get("apiVersion") != api.API_VERSION:
         raise BadInput(f"{document.where(('apiVersion',))}: apiVersion: must be {api.API_VERSION}")
     name = content["metadata"].get("name") if isinstance(content.get("metadata"), dict) else None
-    if not isinstance(name, str) or not 0 < len(name) <= _NAME_LIMIT or name == "appconnectivity":
+    if not isinstance(name, str) or not 0 < len(name) <= api.MAX_NAME or name == api.RESERVED_NAME:
         raise BadInput(
-            f"{document.where(('metadata', 'name'))}: metadata.name: must be 1 to {_NAME_LIMIT} characters,"
-            " and not appconnectivity, which is reserved"
+            f"{document.where(('metadata', 'name'))}: metadata.name: must be 1 to {api.MAX_NAME} characters,"
+            f" and not {api.RESERVED_NAME}, which is reserved"
         )
-    for path in _blanks(content.get("spec"), at=("spec",)):
+    for path in blanks(content.get("spec"), at=("spec",)):
         # The API server drops such a field: an end with an empty `app:` would come to mean its whole namespace.
         raise BadInput(f"{document.where(path)}: {field_path(*path)}: has no value; give it one or leave it out")
     try:
@@ -175,15 +197,6 @@ def _check(document: Document) -> None:
     except ValidationError as error:
         location = error.errors(include_url=False)[0]["loc"]
         raise BadInput(f"{document.where(('spec', *location))}: {explain(error, at='spec').message}") from error
-
-
-def _blanks(value: Any, *, at: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
-    """The paths at which a field stands without a value."""
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in entries:
-        if item is None:
-            yield (*at, key)
-        yield from _blanks(item, at=(*at, key))
 
 
 def _placed(body: dict[str, Any], *, namespace: str) -> dict[str, Any]:
@@ -222,10 +235,8 @@ def _is_refused(compiled: Compiled) -> bool:
     )
 
 
-def _as_yaml(policies: list[dict[str, Any]]) -> str:
-    return "---\n".join(yaml.safe_dump(policy, sort_keys=True, width=100) for policy in policies)
-
-
-def _as_json(policies: list[dict[str, Any]]) -> str:
-    items = {"apiVersion": "v1", "items": policies, "kind": "List"}
-    return json.dumps(items, indent=2, sort_keys=True) + "\n"
+def as_text(bodies: list[dict[str, Any]], *, form: str) -> str:
+    """The objects as YAML documents, or as one JSON List."""
+    if form == "json":
+        return json.dumps({"apiVersion": "v1", "items": bodies, "kind": "List"}, indent=2, sort_keys=True) + "\n"
+    return "---\n".join(yaml.safe_dump(body, sort_keys=True, width=100) for body in bodies)

@@ -125,10 +125,13 @@ class Client:
             insecure=not self._configuration.verify_ssl,
         )
 
-    async def list(self, kind: Kind, *, namespace: str = "", label_selector: str = "") -> list[dict[str, Any]]:
+    async def list(
+        self, kind: Kind, *, namespace: str = "", label_selector: str = "", name: str = ""
+    ) -> list[dict[str, Any]]:
         """All of them, read consistently (resourceVersion unset), or an error: never a part."""
         items: list[dict[str, Any]] = []
         query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": label_selector} if label_selector else {})
+        query |= {"fieldSelector": f"metadata.name={name}"} if name else {}
         while True:
             page = await self._request("list", kind, kind.path(namespace=namespace), query=query)
             found = page.get("items")
@@ -244,7 +247,7 @@ class _Retryable(Exception):
 
 def _path_of(kind: Kind, body: Body, subresource: str = "") -> str:
     metadata = body["metadata"]
-    return kind.path(namespace=metadata["namespace"], name=metadata["name"], subresource=subresource)
+    return kind.path(namespace=metadata.get("namespace", ""), name=metadata["name"], subresource=subresource)
 
 
 def _parsed(text: bytes) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appconnectivity.core import api
+from appconnectivity.core import api, template
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Kind:
 
 
 APP_CONNECTIVITY = Kind(f"/apis/{api.API_VERSION}", api.PLURAL)
+TEMPLATE = Kind(f"/apis/{api.API_VERSION}", template.PLURAL)
 NETWORK_POLICY = Kind("/apis/networking.k8s.io/v1", "networkpolicies")
 NAMESPACE = Kind("/api/v1", "namespaces")
 SERVICE = Kind("/api/v1", "services")

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from appconnectivity.cluster.client import Client
-from appconnectivity.cluster.kinds import APP_CONNECTIVITY, EVENT
-from appconnectivity.core import api
+from appconnectivity.cluster.kinds import APP_CONNECTIVITY, EVENT, TEMPLATE
+from appconnectivity.core import api, template
 from appconnectivity.core.findings import Finding
 
 _COMPONENT = "appconnectivity"
@@ -30,35 +30,31 @@ class Reporter:
 
         The uid makes it a conflict where another object of that name stands there by now.
         """
-        metadata = body["metadata"]
+        identity = {key: body["metadata"][key] for key in ("name", "namespace", "uid") if key in body["metadata"]}
         applied = await self._client.apply(
-            APP_CONNECTIVITY,
-            {
-                "apiVersion": api.API_VERSION,
-                "kind": api.KIND,
-                "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
-                "status": status,
-            },
+            APP_CONNECTIVITY if "namespace" in identity else TEMPLATE,
+            {"apiVersion": api.API_VERSION, "kind": _kind(body), "metadata": identity, "status": status},
             force=True,
             subresource="status",
         )
         return dict(applied["metadata"])
 
     async def event(self, body: Body, finding: Finding, *, warning: bool) -> None:
-        """An Event about the object, as ``kubectl describe`` shows it."""
+        """An Event about the object, as ``kubectl describe`` shows it; of what is in no namespace in ``default``."""
         metadata = body["metadata"]
+        namespace = metadata.get("namespace", "")
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         await self._client.create(
             EVENT,
             {
                 "apiVersion": "v1",
                 "kind": "Event",
-                "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
+                "metadata": {"generateName": f"{metadata['name']}.", "namespace": namespace or "default"},
                 "involvedObject": {
                     "apiVersion": api.API_VERSION,
-                    "kind": api.KIND,
+                    "kind": _kind(body),
                     "name": metadata["name"],
-                    "namespace": metadata["namespace"],
+                    "namespace": namespace,
                     "uid": metadata["uid"],
                 },
                 "type": "Warning" if warning else "Normal",
@@ -72,3 +68,8 @@ class Reporter:
                 "count": 1,
             },
         )
+
+
+def _kind(body: Body) -> str:
+    """Entries of a LIST do not say it themselves."""
+    return api.KIND if "namespace" in body["metadata"] else template.KIND

@@ -1,14 +1,12 @@
-"""The controller: events in, passes over namespaces out. Wires the parts together, and starts and stops them."""
+"""The controller: events in, passes over namespaces and templates out. Wires, starts and stops the parts."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from appconnectivity.cluster import errors
 from appconnectivity.cluster.apply import Applier
 from appconnectivity.cluster.client import Client
 from appconnectivity.cluster.kinds import (
@@ -17,23 +15,26 @@ from appconnectivity.cluster.kinds import (
     NAMESPACE,
     NETWORK_POLICY,
     SERVICE,
+    TEMPLATE,
 )
 from appconnectivity.cluster.observe import Observer
 from appconnectivity.cluster.report import Reporter
+from appconnectivity.cluster.rollout import Onboarder
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.probes import Probes, Watchdog
 from appconnectivity.controller.queue import WorkQueue
 from appconnectivity.controller.reconcile import Reconciler
+from appconnectivity.controller.rollouts import Rollouts
 from appconnectivity.controller.sweep import Ledger, Sweeper
-from appconnectivity.controller.triggers import Triggers
+from appconnectivity.controller.triggers import Triggers, templates_concerned
+from appconnectivity.controller.worker import Worker
 from appconnectivity.settings import Settings
 
-logger = logging.getLogger(__name__)
-
-WATCHED = tuple(kind.plural for kind in (APP_CONNECTIVITY, NETWORK_POLICY, NAMESPACE, SERVICE, ENDPOINT_SLICE))
-
+_WATCHED = (APP_CONNECTIVITY, TEMPLATE, NETWORK_POLICY, NAMESPACE, SERVICE, ENDPOINT_SLICE)
 # A pass that has begun is given this long to end when the operator is stopped (the kubelet kills after 15 s).
 STOP_SECONDS = 7.0
+# A pass over a template reads every namespace: what happens meanwhile is taken together.
+TEMPLATE_PAUSE_SECONDS = 0.1
 
 
 class Controller:
@@ -42,28 +43,41 @@ class Controller:
     def __init__(self, client: Client, *, settings: Settings, metrics: Metrics) -> None:
         options, dns = settings.options(), settings.dns_candidates()
         self._settings = settings
-        self._metrics = metrics
-        self._queue = WorkQueue()
+        self._queue, self._templates = WorkQueue(), WorkQueue()
         self._triggers = Triggers(dns_services=frozenset(dns))
-        self._ledgers = {kind.plural: Ledger() for kind in (APP_CONNECTIVITY, NETWORK_POLICY)}
+        self._ledgers = {kind.plural: Ledger() for kind in (APP_CONNECTIVITY, NETWORK_POLICY, TEMPLATE)}
         self._sweeper = Sweeper(
             client=client,
             queue=self._queue,
+            templates=self._templates,
             metrics=metrics,
             interval=settings.sweep_interval,
             clock=time.monotonic,
             ledgers=self._ledgers,
         )
-        self._reconciler = Reconciler(
+        reporter = Reporter(client)
+        self._rollouts = Rollouts(
+            onboarder=Onboarder(client),
+            reporter=reporter,
+            metrics=metrics,
+            protected=options.protected_namespaces,
+            monotonic=time.monotonic,
+        )
+        reconciler = Reconciler(
             observer=Observer(client, options=options, dns_services=dns),
             applier=Applier(client),
-            reporter=Reporter(client),
+            reporter=reporter,
             triggers=self._triggers,
             metrics=metrics,
             options=options,
             monotonic=time.monotonic,
+            disturbed=self._rollouts.disturbed,
         )
-        watchdog = Watchdog(queue=self._queue, sweeper=self._sweeper, watched=WATCHED)
+        over_namespaces = Worker("namespace", self._queue, reconciler.reconcile, metrics)
+        over_templates = Worker("template", self._templates, self._rollouts.reconcile, metrics, TEMPLATE_PAUSE_SECONDS)
+        self._workers = [over_templates, *[over_namespaces] * settings.workers]
+        watched = tuple(kind.plural for kind in _WATCHED)
+        watchdog = Watchdog(queue=self._queue, sweeper=self._sweeper, watched=watched)
         self._probes = Probes(watchdog=watchdog, queue=self._queue, sweeper=self._sweeper, metrics=metrics)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -71,19 +85,22 @@ class Controller:
         """Takes an event (type None: from the first LIST of a watch) for a hint where to look."""
         if plural in self._ledgers:
             self._ledgers[plural].note(event_type, body)
+        for template in templates_concerned(plural, body, known=self._rollouts.names):
+            self._templates.add(template)
         for namespace in self._triggers.concerned(plural, body):
             self._queue.add(namespace)
 
     async def start(self) -> None:
         await self._probes.start(host=self._settings.listen, port=self._settings.port)
         self._tasks = [asyncio.create_task(self._sweeper.run(), name="sweeper")]
-        self._tasks += [asyncio.create_task(self._work(), name=f"worker {n}") for n in range(self._settings.workers)]
+        self._tasks += [asyncio.create_task(worker.run(), name=f"{worker.what} worker") for worker in self._workers]
 
     async def stop(self) -> None:
         """Lets passes that have begun end, within STOP_SECONDS, and starts no more."""
         if not self._tasks:
             return
-        self._queue.close()
+        for queue in (self._queue, self._templates):
+            queue.close()
         self._tasks[0].cancel()
         await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
         for task in self._tasks:
@@ -91,38 +108,3 @@ class Controller:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         await self._probes.stop()
-
-    async def _work(self) -> None:
-        while (namespace := await self._queue.get()) is not None:
-            try:
-                await self._pass(namespace)
-            finally:
-                self._queue.done(namespace)
-
-    async def _pass(self, namespace: str) -> None:
-        try:
-            with self._metrics.duration.time():
-                result = await self._reconciler.reconcile(namespace)
-        except errors.NamespaceGone:
-            self._queue.succeed(namespace)
-            return
-        except errors.ClusterError as error:
-            self._failed(namespace, reason=type(error).__name__, said=str(error))
-            return
-        except Exception as error:  # one namespace's trouble must not end the worker
-            logger.exception("pass over namespace %s", namespace)
-            self._failed(namespace, reason="InternalError", said=str(error))
-            return
-        if not result.complete:
-            self._failed(namespace, reason="Incomplete", said="some writes were refused; see the objects' conditions")
-        else:
-            self._queue.succeed(namespace)
-            self._metrics.reconciles.labels("ok").inc()
-        if result.look_again_seconds is not None:
-            self._queue.add_after(namespace, result.look_again_seconds)
-
-    def _failed(self, namespace: str, *, reason: str, said: str) -> None:
-        pause = self._queue.retry(namespace)
-        self._metrics.reconciles.labels("error").inc()
-        self._metrics.errors.labels(reason).inc()
-        logger.warning("namespace %s: %s (again in %.1f s)", namespace, said, pause)

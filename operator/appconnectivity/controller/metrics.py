@@ -19,7 +19,9 @@ class Metrics:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def __post_init__(self) -> None:
-        self.reconciles = self._counter("reconciles", "Passes over a namespace, by result (ok, error).", ["result"])
+        self.reconciles = self._counter(
+            "reconciles", "Passes over a namespace or a template, by result (ok, error).", ["result"]
+        )
         self.errors = self._counter("reconcile_errors", "Passes that failed, by reason.", ["reason"])
         self.duration = Histogram(
             f"{_PREFIX}_reconcile_duration_seconds", "How long a pass takes.", registry=self.registry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from appconnectivity.cluster.observe import Observation, Observer
 from appconnectivity.cluster.report import Reporter
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.triggers import Triggers
+from appconnectivity.controller.worker import Result
 from appconnectivity.core import api, changes, drift, status
 from appconnectivity.core.compile import Compiled, Compiler, ObjectResult
 from appconnectivity.core.drift import Drift, RepairLog
@@ -29,17 +30,16 @@ logger = logging.getLogger(__name__)
 Body = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Result:
-    """How a pass ended: whether all was done, and in how many seconds to look again at the latest (None: no need)."""
-
-    complete: bool
-    look_again_seconds: float | None = None
+# An object that a template is about to put back is not taken for gone: a look at it this much later is soon enough.
+REPAIR_SECONDS = 0.5
 
 
 @dataclass
 class Reconciler:
-    """Brings one namespace at a time to what its objects say. ``clock`` is UTC, ``monotonic`` seconds."""
+    """Brings one namespace at a time to what its objects say. ``clock`` is UTC, ``monotonic`` seconds.
+
+    ``disturbed`` tells whether an object that a template keeps in the namespace is not as the template wrote it.
+    """
 
     observer: Observer
     applier: Applier
@@ -49,12 +49,15 @@ class Reconciler:
     options: Options
     monotonic: Callable[[], float]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    disturbed: Callable[[str, Iterable[Body]], bool] = lambda *_: False
     _written: dict[str, dict[str, str]] = field(default_factory=dict)
     _repairs: dict[str, RepairLog] = field(default_factory=dict)
 
     async def reconcile(self, namespace: str) -> Result:
         """One pass. Raises errors.Unavailable where something could not be read: then nothing was concluded."""
         observation = await self._observe(namespace)
+        if observation is not None and self.disturbed(namespace, observation.bodies):
+            return Result(complete=True, look_again_seconds=REPAIR_SECONDS)
         if observation is None or _is_idle(observation):
             self._forget(namespace)
             return Result(complete=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from appconnectivity.cluster import errors
 from appconnectivity.cluster.client import Client
-from appconnectivity.cluster.kinds import APP_CONNECTIVITY, NETWORK_POLICY
+from appconnectivity.cluster.kinds import APP_CONNECTIVITY, NETWORK_POLICY, TEMPLATE
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.queue import WorkQueue
 from appconnectivity.core import naming
@@ -60,6 +60,7 @@ class Sweeper:
 
     client: Client
     queue: WorkQueue
+    templates: WorkQueue
     metrics: Metrics
     interval: float
     clock: Callable[[], float]
@@ -97,8 +98,13 @@ class Sweeper:
         return pause
 
     async def sweep(self) -> None:
-        """One look at everything: queues each namespace that has objects, or policies of ours that may be left over."""
-        objects, policies = await asyncio.gather(self.client.list(APP_CONNECTIVITY), self.client.list(NETWORK_POLICY))
+        """One look at everything: queues each namespace that has objects, or policies of ours that may be left over,
+        and each template, also one that is gone and may have left an object."""
+        objects, policies, templates = await asyncio.gather(
+            self.client.list(APP_CONNECTIVITY), self.client.list(NETWORK_POLICY), self.client.list(TEMPLATE)
+        )
+        for template in sorted({body["metadata"]["name"] for body in templates} | _templates_of(objects)):
+            self.templates.add(template, patient=True)
         ours = [body for body in policies if is_ours(body) or _is_marked(body)]
         for namespace in sorted({body["metadata"]["namespace"] for body in (*objects, *ours)}):
             self.queue.add(namespace, patient=True)
@@ -106,7 +112,7 @@ class Sweeper:
         self.last_success = self.clock()
         self.api_is_down = False
         self.metrics.last_sweep.set_to_current_time()
-        for kind, bodies in ((APP_CONNECTIVITY, objects), (NETWORK_POLICY, policies)):
+        for kind, bodies in ((APP_CONNECTIVITY, objects), (NETWORK_POLICY, policies), (TEMPLATE, templates)):
             self._suspect(kind.plural, bodies)
 
     def _suspect(self, plural: str, bodies: list[dict[str, Any]]) -> None:
@@ -131,3 +137,8 @@ class Sweeper:
 
 def _is_marked(body: Body) -> bool:
     return (body["metadata"].get("labels") or {}).get(naming.MANAGED_BY_LABEL) == naming.MANAGED_BY
+
+
+def _templates_of(objects: list[dict[str, Any]]) -> set[str]:
+    """The templates that objects say they are of."""
+    return {name for body in objects if (name := (body["metadata"].get("labels") or {}).get(naming.TEMPLATE_LABEL))}

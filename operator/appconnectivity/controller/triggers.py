@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from appconnectivity.core import api, naming
+from appconnectivity.core import api, naming, template
 from appconnectivity.core.policy import is_ours
 from appconnectivity.core.references import References
 
@@ -49,6 +49,8 @@ class Triggers:
         match plural:
             case api.PLURAL:
                 return {namespace, *self._pointing_to(namespace)}
+            case template.PLURAL:
+                return set()
             case "networkpolicies":
                 return {*self._policy(namespace, body), *self._pointing_to(namespace)}
             case "namespaces":
@@ -85,6 +87,20 @@ class Triggers:
             for other, refs in self._references.items()
             if namespace in refs.namespaces or (refs.pending and refs.selectors)
         }
+
+
+def templates_concerned(plural: str, body: Body, *, known: Collection[str]) -> set[str]:
+    """The templates to look at again because of this event; ``known`` are those that there are, as far as we know."""
+    name = (body.get("metadata") or {}).get("name", "")
+    match plural:
+        case template.PLURAL:
+            return {name}
+        case "namespaces":
+            return set(known)
+        case api.PLURAL:  # an object of a template has its name
+            return {name} & set(known)
+        case _:
+            return set()
 
 
 def _is_marked(body: Body) -> bool:

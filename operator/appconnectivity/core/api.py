@@ -37,6 +37,9 @@ PLURAL = "appconnectivities"
 
 NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 
+# Of objects, since policies' names begin with theirs.
+MAX_NAME = 63
+RESERVED_NAME = "appconnectivity"
 MAX_FLOWS = 64
 MAX_PORTS = 16
 MAX_BLOCKS = 32

@@ -10,22 +10,24 @@ from appconnectivity.core.status import condition
 
 Status = Mapping[str, Any]
 
+_UNDER_WAY = (Reason.ADOPTING, Reason.ROLLING_OUT)
 _CONNECTED_NEWS = ((None, "False"), ("True", "False"), ("Unknown", "False"), ("False", "True"))
 
 
 def worth_telling(previous: Status, current: Status) -> list[tuple[Finding, bool]]:
     """Findings, each with whether it is a warning: turns of Ready and Connected, and flows about to close or closed."""
-    return [*_turns(previous, current), *_removals(previous, current), *_flows(previous, current)]
+    return [*turns(previous, current), *_removals(previous, current), *_flows(previous, current)]
 
 
-def _turns(previous: Status, current: Status) -> Iterator[tuple[Finding, bool]]:
+def turns(previous: Status, current: Status) -> Iterator[tuple[Finding, bool]]:
+    """What became of Ready and Connected, as far as the object has them."""
     for kind in ("Ready", "Connected"):
         before, after = condition(previous, kind), condition(current, kind)
-        statuses = (before.get("status"), after["status"])
+        statuses = (before.get("status"), after.get("status"))
         # Connected follows Ready into Unknown, and is no news at first: only what turns to or from False is.
         is_news = bool(before) or "False" in statuses if kind == "Ready" else statuses in _CONNECTED_NEWS
         if is_news and (before.get("status"), before.get("reason")) != (after["status"], after["reason"]):
-            is_warning = after["status"] == "False" and after["reason"] != Reason.ADOPTING
+            is_warning = after["status"] == "False" and after["reason"] not in _UNDER_WAY
             yield Finding(Reason(after["reason"]), after["message"]), is_warning
 
 

@@ -65,7 +65,15 @@ class Reason(StrEnum):
     NOT_GOVERNED = "NotGoverned", "The flow's half in this namespace is in a direction that policyTypes leaves out."
     ACTIVE = "Active", "The flow's policies stand."
 
-    DRIFT_REPAIRED = "DriftRepaired", "A policy of ours was changed or deleted by somebody else and was put back."
+    ROLLED_OUT = "RolledOut", "Each namespace that the template selects has its object, and that is ready."
+    ROLLING_OUT = "RollingOut", "Not every selected namespace has the template's object, ready, yet."
+    NAMESPACES_FAILED = "NamespacesFailed", "Some selected namespaces could not be served; the status names them."
+    RENDER_FAILED = "RenderFailed", "The template makes no valid object for this namespace; its last good one stays."
+
+    DRIFT_REPAIRED = (
+        "DriftRepaired",
+        "What the operator keeps was changed or deleted by somebody else and was put back.",
+    )
 
 
 class FlowState(StrEnum):

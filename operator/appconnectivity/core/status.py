@@ -41,7 +41,7 @@ def build(
     names = _names(result, compiled)
     status: dict[str, Any] = {
         "conditions": [
-            _condition(kind, value, finding, generation=result.intent.generation, previous=previous, now=now)
+            make_condition(kind, value, finding, generation=result.intent.generation, previous=previous, now=now)
             for kind, value, finding in _conditions(
                 result, flows, outcome, names=names, dns_assumed=compiled.dns_assumed and _asks_for_dns(result)
             )
@@ -60,7 +60,7 @@ def unknown(body: Mapping[str, Any], finding: Finding, *, now: str) -> dict[str,
     """The status of an object that can't be judged just now: what was known stays, save that it still holds."""
     previous, generation = body.get("status") or {}, body["metadata"].get("generation", 0)
     said = {
-        kind: _condition(kind, "Unknown", finding, generation=generation, previous=previous, now=now)
+        kind: make_condition(kind, "Unknown", finding, generation=generation, previous=previous, now=now)
         for kind in ("Ready", "Programmed")
     }
     others = [entry for entry in previous.get("conditions") or () if entry.get("type") not in said]
@@ -197,7 +197,7 @@ def _as_written(flow: FlowResult, outcome: Outcome, *, is_audit: bool) -> FlowRe
     return replace(flow, state=FlowState.NOT_WRITTEN, finding=failure) if failure else flow
 
 
-def _condition(
+def make_condition(
     kind: str, status: str, finding: Finding, *, generation: int, previous: Mapping[str, Any], now: str
 ) -> dict[str, Any]:
     before = condition(previous, kind)

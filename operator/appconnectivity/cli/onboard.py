@@ -1,0 +1,77 @@
+"""``appconnectivity render --template``: what a namespace would get of a template, without a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+from appconnectivity.cli.files import BadInput, Document, blanks, read
+from appconnectivity.core import api
+from appconnectivity.core.findings import Finding
+from appconnectivity.core.intent import field_path
+from appconnectivity.core.rollout import Template
+from appconnectivity.core.selectors import Selector
+from appconnectivity.core.template import KIND, Place, RenderError, TemplateSpec, parse, render
+
+_PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
+
+
+def objects(options: argparse.Namespace, *, errors: TextIO) -> list[dict[str, Any]]:
+    """The AppConnectivity objects that the file's templates keep in the namespace. Raises BadInput."""
+    place = Place(
+        options.namespace,
+        labels=dict(options.label) | {api.NAMESPACE_NAME_LABEL: options.namespace},
+        annotations=dict(options.annotation),
+    )
+    documents = [document for document in read(options.template) if document.marked.get("kind") == KIND]
+    if not documents:
+        raise BadInput(f"{options.template}: no {KIND} in this file")
+    found = [_object(document, place, errors=errors) for document in documents]
+    return [body for body in found if body is not None]
+
+
+def _object(document: Document, place: Place, *, errors: TextIO) -> dict[str, Any] | None:
+    template = Template(name=_name(document), spec=_spec(document))
+    assert template.spec is not None  # it stands in the file
+    if not Selector.of_api(template.spec.namespace_selector).matches(place.labels):
+        print(f"{template.name} does not select namespace {place.name}, by the labels given with --label", file=errors)
+        return None
+    try:
+        body = template.body(namespace=place.name, spec=render(template.spec, place))
+    except RenderError as error:
+        raise BadInput(_located(document, str(error))) from error
+    print("needs the cluster: metadata.ownerReferences, since the template has no uid yet", file=errors)
+    return body
+
+
+def _name(document: Document) -> str:
+    content = document.content
+    if content.get("apiVersion") != api.API_VERSION:
+        raise BadInput(f"{document.where(('apiVersion',))}: apiVersion: must be {api.API_VERSION}")
+    name = (content.get("metadata") or {}).get("name")
+    if not isinstance(name, str) or not 0 < len(name) <= api.MAX_NAME or name == api.RESERVED_NAME:
+        where = document.where(("metadata", "name"))
+        raise BadInput(f"{where}: metadata.name: must be 1 to {api.MAX_NAME} characters, and not {api.RESERVED_NAME}")
+    return name
+
+
+def _spec(document: Document) -> TemplateSpec:
+    raw = document.content.get("spec")
+    for path in blanks(raw, at=("spec",)):
+        raise BadInput(f"{document.where(path)}: {field_path(*path)}: has no value; give it one or leave it out")
+    parsed = parse(raw)
+    if isinstance(parsed, Finding):
+        raise BadInput(_located(document, parsed.message))
+    return parsed
+
+
+def _located(document: Document, message: str) -> str:
+    """The message with the file and line of the field that it begins with."""
+    field = message.partition(": ")[0]
+    return f"{document.where(tuple(_parts(field)))}: {message}"
+
+
+def _parts(field: str) -> Iterable[str | int]:
+    return (int(index) if index else name for index, name in _PART.findall(field))

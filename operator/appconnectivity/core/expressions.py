@@ -1,0 +1,186 @@
+"""Jinja2 expressions in what platform teams write, cut down to what can't do harm.
+
+Only values are put in: there are no statements, calls, arithmetic or attributes, so that a text can't loop, grow beyond
+its parts, or reach anything but the values that it is given (https://jinja.palletsprojects.com/en/stable/sandbox/ says
+why the sandbox alone is not enough). What is undefined is an error, never empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, Undefined, nodes
+from jinja2.environment import Template, TemplateExpression
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+MAX_EXPRESSION = 512
+MAX_RESULT = 1024
+MAX_VALUE = 4096
+MAX_ITEMS = 64
+_OPENINGS = ("{{", "{%", "{#")
+_CACHED = 4096
+
+
+class ExpressionError(ValueError):
+    """An expression that is not understood or not allowed, or that has no value for these variables."""
+
+
+class Values(dict[str, Any]):
+    """Named values; ``what`` says in errors whose they are."""
+
+    def __init__(self, what: str, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.what = what
+
+
+def is_expression(text: str) -> bool:
+    """True for a text that has something to put in."""
+    return any(opening in text for opening in _OPENINGS)
+
+
+def names_in(text: str) -> frozenset[str]:
+    """The variables that a text refers to. Raises ExpressionError."""
+    return _text(text)[1]
+
+
+def names_in_expression(text: str) -> frozenset[str]:
+    """The variables that a bare expression (without braces) refers to. Raises ExpressionError."""
+    return _bare(text)[1]
+
+
+def render(text: str, variables: Mapping[str, Any]) -> str:
+    """The text with its expressions replaced by their values, strings or whole numbers. Raises ExpressionError."""
+    made = str(_run(_text(text)[0].render, variables, text=text))
+    if len(made) > MAX_RESULT:
+        raise ExpressionError(f"{_shown(text)} makes {len(made)} characters, more than {MAX_RESULT}")
+    return made
+
+
+def is_true(expression: str, variables: Mapping[str, Any]) -> bool:
+    """The value of a bare expression, true or false: the text "false" is neither. Raises ExpressionError."""
+    value = _evaluate(expression, variables)
+    if not isinstance(value, bool):
+        raise ExpressionError(f"{_shown(expression)} is {value!r}, neither true nor false; compare it with something")
+    return value
+
+
+def items(expression: str, variables: Mapping[str, Any]) -> list[str]:
+    """The value of a bare expression, a list of texts; each once, in their order. Raises ExpressionError."""
+    value = _evaluate(expression, variables)
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ExpressionError(f"{_shown(expression)} is {str(value)[:60]!r}, not a list; perhaps | split is missing")
+    found = list(dict.fromkeys(value))
+    if len(found) > MAX_ITEMS:
+        raise ExpressionError(f"{_shown(expression)} has {len(found)} items, more than {MAX_ITEMS}")
+    return found
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Reads nothing but named values, by key."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        return self.getitem(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, Undefined):
+            return obj
+        if not isinstance(obj, Values):
+            return self.undefined(f"{str(obj)[:60]!r} has no parts such as {argument!r}")
+        if argument not in obj:
+            return self.undefined(f"{obj.what} has no {argument!r}")
+        value = obj[argument]
+        if isinstance(value, str) and len(value) > MAX_VALUE:
+            raise ExpressionError(f"{argument!r} of {obj.what} has more than {MAX_VALUE} characters")
+        return value
+
+
+_ALLOWED = (
+    *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Getattr, nodes.Getitem),
+    *(nodes.Filter, nodes.Test, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.CondExpr),
+    *(nodes.Concat, nodes.List, nodes.Tuple),
+)
+
+
+def _evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
+    value = _run(_bare(expression)[0], variables, text=expression)
+    if isinstance(value, Undefined):
+        raise ExpressionError(f"{_shown(expression)}: {value._undefined_message}")
+    return value
+
+
+@lru_cache(maxsize=_CACHED)
+def _text(text: str) -> tuple[Template, frozenset[str]]:
+    names = _checked(text, text=text)
+    return _run(_ENVIRONMENT.from_string, text, text=text), names
+
+
+@lru_cache(maxsize=_CACHED)
+def _bare(text: str) -> tuple[TemplateExpression, frozenset[str]]:
+    if is_expression(text):
+        raise ExpressionError(f"{_shown(text)}: braces are for texts; here stands the bare expression")
+    names = _checked("{{ (" + text + ") }}", text=text)
+    return _run(lambda source: _ENVIRONMENT.compile_expression(source, undefined_to_none=False), text, text=text), names
+
+
+def _checked(source: str, *, text: str) -> frozenset[str]:
+    """The names that it refers to. Raises ExpressionError for what is more than putting in values."""
+    if len(text) > MAX_EXPRESSION:
+        raise ExpressionError(f"{_shown(text)} has {len(text)} characters, more than {MAX_EXPRESSION}")
+    tree = _run(_ENVIRONMENT.parse, source, text=text)
+    for node in tree.find_all(nodes.Node):
+        if not isinstance(node, _ALLOWED):
+            raise ExpressionError(f"{_shown(text)}: {type(node).__name__.lower()} is not allowed, only values")
+        if isinstance(node, nodes.CondExpr) and node.expr2 is None:
+            raise ExpressionError(f"{_shown(text)}: an if needs its else")
+    return frozenset(node.name for node in tree.find_all(nodes.Name))
+
+
+def _run(function: Any, *arguments: Any, text: str) -> Any:
+    """What the function makes of it; whatever Jinja2 or Python trip over is an ExpressionError that names the text."""
+    try:
+        return function(*arguments)
+    except ExpressionError as error:
+        raise ExpressionError(f"{_shown(text)}: {error}") from error
+    except TemplateError as error:
+        raise ExpressionError(f"{_shown(text)}: {error.message}") from error
+    except Exception as error:  # RecursionError, SyntaxError, TypeError...: a text is no reason to stop
+        raise ExpressionError(f"{_shown(text)}: {type(error).__name__}: {str(error)[:200]}") from error
+
+
+def _finalize(value: Any) -> Any:
+    if isinstance(value, Undefined):
+        return value
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ExpressionError(f"only texts and whole numbers can be put in, not {str(value)[:60]!r}")
+    return value
+
+
+def _replace(value: str, old: str, new: str) -> str:
+    if not old or len(value) + value.count(old) * len(new) > MAX_VALUE:
+        raise ExpressionError("replace needs something to replace, and must not make a long text")
+    return value.replace(old, new)
+
+
+def _split(value: str, separator: str = ",") -> Sequence[str]:
+    """The parts without the space around them; empty ones are none."""
+    return [part.strip() for part in value.split(separator) if part.strip()]
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:79] + "…")
+
+
+def _environment() -> _Environment:
+    made = _Environment(undefined=StrictUndefined, finalize=_finalize, keep_trailing_newline=True)
+    kept = {name: made.filters[name] for name in ("default", "d")}
+    texts = {"lower": str.lower, "upper": str.upper, "trim": str.strip, "replace": _replace, "split": _split}
+    made.filters = kept | texts
+    made.tests = {name: made.tests[name] for name in ("defined", "undefined")}
+    made.tests |= {"startswith": str.startswith, "endswith": str.endswith}
+    made.globals = {}
+    return made
+
+
+_ENVIRONMENT = _environment()

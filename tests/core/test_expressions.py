@@ -1,0 +1,180 @@
+"""Expressions put values in, and can do nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from appconnectivity.core import expressions
+from appconnectivity.core.expressions import ExpressionError, Values
+
+LABELS = Values("namespace.labels", {"team": "a", "x.example/y": "z", "empty": ""})
+ANNOTATIONS = Values("namespace.annotations", {"partners": "b, c,,b", "long": "x" * (expressions.MAX_VALUE + 1)})
+NAMESPACE = Values("namespace", {"name": "team-a", "labels": LABELS, "annotations": ANNOTATIONS})
+VARIABLES: dict[str, Any] = {"namespace": NAMESPACE, "parameters": Values("parameters", {"monitoring": "mon"})}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", "plain"),
+        ("{{ namespace.name }}", "team-a"),
+        ("in-{{ namespace.labels.team }}-out", "in-a-out"),
+        ("{{ namespace.labels['x.example/y'] }}", "z"),
+        ("{{ namespace.labels.empty }}", ""),
+        ("{{ namespace.labels.nobody | default('d') }}", "d"),
+        ("{{ namespace.labels.nobody.further | default('d') }}", "d"),
+        ("{{ namespace.name ~ '-' ~ parameters.monitoring }}", "team-a-mon"),
+        ("{{ 'a' if namespace.labels.team == 'a' else 'b' }}", "a"),
+        ("{{ namespace.name | upper | replace('-', '_') }}", "TEAM_A"),
+        ("{{ ' x ' | trim }}", "x"),
+        ("{{ 8080 }}", "8080"),
+        ("{{ '{{' }}", "{{"),
+        ("kept\n", "kept\n"),
+    ],
+)
+def test_values_are_put_in(text: str, expected: str) -> None:
+    assert expressions.render(text, VARIABLES) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{ namespace.labels.nobody }}", "namespace.labels has no 'nobody'"),
+        ("{{ namespace.nothing }}", "namespace has no 'nothing'"),
+        ("{{ nobody }}", "'nobody' is undefined"),
+        ("{{ 'a' if false }}", "an if needs its else"),
+        ("{{", "unexpected 'end of template'"),
+        ("{{ namespace.annotations.long }}", "has more than 4096 characters"),
+        ("{{ namespace.labels }}", "only texts and whole numbers"),
+        ("{{ namespace }}", "only texts and whole numbers"),
+        ("{{ true }}", "only texts and whole numbers"),
+        ("{{ 1.5 }}", "only texts and whole numbers"),
+        ("{{ none }}", "only texts and whole numbers"),
+        ("{{ namespace.annotations.partners | split }}", "only texts and whole numbers"),
+        ("{{ 1 < 'a' }}", "TypeError"),
+        ("{{ 'a' | nosuchfilter }}", "No filter named 'nosuchfilter'"),
+        ("x" * 600 + "{{ 1 }}", "more than 512"),
+    ],
+)
+def test_what_has_no_value_is_an_error_that_says_why(text: str, said: str) -> None:
+    with pytest.raises(ExpressionError, match=said):
+        expressions.render(text, VARIABLES)
+
+
+HOSTILE = [
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ namespace.__class__ }}",
+    "{{ namespace['__class__'] }}",
+    "{{ namespace.labels.get }}",
+    "{{ namespace.labels.update({'a': 'b'}) }}",
+    "{{ namespace.name.format }}",
+    "{{ '%s' % namespace }}",
+    "{{ 'a' * 1000000000 }}",
+    "{{ 10 ** 100000000 }}",
+    "{{ 'a' | center(1000000000) }}",
+    "{{ namespace.annotations.partners.split(',') }}",
+    "{{ range(1000000000) }}",
+    "{{ lipsum(1000) }}",
+    "{{ cycler('a').next() }}",
+    "{{ self }}",
+    "{{ self._TemplateReference__context }}",
+    "{{ joiner }}",
+    "{{ dict(a=1) }}",
+    "{{ {'a': 1} }}",
+    "{{ [1][0] }}",
+    "{{ 'abc'[0:2] }}",
+    "{% for i in range(1000000000) %}x{% endfor %}",
+    "{% set x = 1 %}",
+    "{% include '/etc/passwd' %}",
+    "{% import 'os' as os %}",
+    "{% macro m() %}{{ m() }}{% endmacro %}",
+    "{% raw %}{% endraw %}{{ 1 + 1 }}",
+    "{{ " + "(" * 200 + "1" + ")" * 200 + " }}",
+    "{{ " + "not " * 110 + "true }}",
+    "{{ namespace | attr('name') }}",
+    "{{ namespace.name | map('upper') }}",
+    "{{ request.application.__globals__ }}",
+    "{{ config }}",
+    "{{ -(-(-('a'))) }}",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_is_more_than_putting_in_values_is_refused(text: str) -> None:
+    with pytest.raises(ExpressionError):
+        expressions.render(text, VARIABLES)
+
+
+def test_replacing_again_and_again_does_not_grow_a_text_without_end() -> None:
+    text = "{{ 'a'" + " | replace('a', 'aaaaaaaaaaaaaaaaaaaa')" * 12 + " }}"
+
+    with pytest.raises(ExpressionError, match="must not make a long text"):
+        expressions.render(text, VARIABLES)
+
+
+def test_a_result_is_bounded() -> None:
+    text = "{{ parameters.long }}"
+    long = {"parameters": Values("parameters", {"long": "x" * (expressions.MAX_RESULT + 1)})}
+
+    with pytest.raises(ExpressionError, match="more than 1024"):
+        expressions.render(text, long)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("namespace.labels.team == 'a'", True),
+        ("'nobody' in namespace.labels", False),
+        ("'nobody' not in namespace.labels and not false", True),
+        ("namespace.labels.nobody is defined", False),
+        ("namespace.name is startswith 'team-'", True),
+        ("namespace.labels.team in ['a', 'b']", True),
+    ],
+)
+def test_a_condition_is_true_or_false(expression: str, expected: bool) -> None:
+    assert expressions.is_true(expression, VARIABLES) is expected
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        pytest.param("namespace.labels.team", id="a text, though it may say false"),
+        pytest.param("namespace.labels.empty", id="an empty text"),
+        pytest.param("namespace.labels.nobody", id="undefined"),
+        pytest.param("not namespace.labels.nobody", id="not undefined"),
+        pytest.param("1", id="a number"),
+        pytest.param("{{ true }}", id="with braces"),
+        pytest.param("true) or (false", id="parentheses that do not match"),
+        pytest.param("true if true", id="no else"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_what_is_neither_true_nor_false_is_refused(expression: str) -> None:
+    with pytest.raises(ExpressionError):
+        expressions.is_true(expression, VARIABLES)
+
+
+def test_items_are_the_parts_of_a_text_each_once() -> None:
+    assert expressions.items("namespace.annotations.partners | split", VARIABLES) == ["b", "c"]
+    assert expressions.items("namespace.annotations.nobody | default('') | split", VARIABLES) == []
+    assert expressions.items("['x', parameters.monitoring]", VARIABLES) == ["x", "mon"]
+
+
+@pytest.mark.parametrize("expression", ["namespace.annotations.partners", "[1]", "namespace.labels", "'a' | split('')"])
+def test_what_is_no_list_of_texts_has_no_items(expression: str) -> None:
+    with pytest.raises(ExpressionError):
+        expressions.items(expression, VARIABLES)
+
+
+def test_items_are_bounded() -> None:
+    many = {"parameters": Values("parameters", {"many": ",".join(map(str, range(65)))})}
+
+    with pytest.raises(ExpressionError, match="65 items, more than 64"):
+        expressions.items("parameters.many | split", many)
+
+
+def test_the_names_that_an_expression_refers_to_are_known() -> None:
+    assert expressions.names_in("{{ namespace.name }}-{{ item }}") == {"namespace", "item"}
+    assert expressions.names_in_expression("parameters.a == 'namespace'") == {"parameters"}

@@ -1,0 +1,487 @@
+"""Templates: a label on a namespace brings the object, and the operator alone decides what it says."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.controlplane import ControlPlane
+from cluster.operator import USER, Operator
+from e2e.conftest import Team, appconn, eventually, flow
+
+_NUMBERS = itertools.count(1)
+DENY = "appconnectivity.default-deny"
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A template of its own for one test, as the platform's team uses it: it selects namespaces by its name."""
+
+    plane: ControlPlane
+    name: str
+
+    @property
+    def label(self) -> dict[str, str]:
+        return {"baseline": self.name}
+
+    def apply(self, *flows: dict[str, Any], check: bool = True, **more: Any) -> str:
+        """Applies the template with these flows; returns what kubectl said."""
+        header = {key: more.pop(key) for key in ("mode", "defaultDeny", "dns") if key in more}
+        held: dict[str, Any] = {"spec": {**header, "flows": [*flows]}}
+        spec: dict[str, Any] = {"namespaceSelector": {"matchLabels": self.label}, "template": held}
+        body = {
+            "apiVersion": "appconnectivity.io/v1alpha1",
+            "kind": "AppConnectivityTemplate",
+            "metadata": {"name": self.name},
+            "spec": spec | more,
+        }
+        done = self.plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(body), check=check)
+        return done.stdout + done.stderr
+
+    def status(self) -> dict[str, Any]:
+        done = self.plane.kubectl("get", "appconnectivitytemplate", self.name, "-o", "json")
+        found: dict[str, Any] = json.loads(done.stdout).get("status", {})
+        return found
+
+    def ready(self) -> dict[str, Any]:
+        return next((c for c in self.status().get("conditions", []) if c["type"] == "Ready"), {})
+
+    def wait_ready(self) -> None:
+        self.plane.kubectl("wait", "--for=condition=Ready", f"appconnectivitytemplate/{self.name}", "--timeout=15s")
+
+    def put_label(self, team: Team, value: str | None = None) -> None:
+        text = f"baseline={self.name if value is None else value}"
+        self.plane.kubectl("label", "namespace", team.namespace, text, "--overwrite")
+
+    def take_label(self, team: Team) -> None:
+        self.plane.kubectl("label", "namespace", team.namespace, "baseline-")
+
+    def annotate(self, team: Team, text: str) -> None:
+        self.plane.kubectl("annotate", "namespace", team.namespace, text, "--overwrite")
+
+    def object(self, team: Team) -> dict[str, Any]:
+        return team.get("appconn", self.name)
+
+    def flows(self, team: Team) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.object(team).get("spec", {}).get("flows", [])
+        return found
+
+
+@pytest.fixture
+def new_platform(installed: ControlPlane, operator: Operator) -> Iterator[Callable[[], Platform]]:
+    made: list[Platform] = []
+
+    def make() -> Platform:
+        made.append(Platform(plane=installed, name=f"standard-{next(_NUMBERS)}"))
+        return made[-1]
+
+    yield make
+    for platform in made:
+        installed.kubectl("delete", "appconnectivitytemplate", platform.name, "--ignore-not-found")
+
+
+@pytest.fixture
+def platform(new_platform: Callable[[], Platform]) -> Platform:
+    return new_platform()
+
+
+@pytest.fixture
+def onboarded(platform: Platform, team: Team) -> Team:
+    """A namespace with the label, and its object Ready."""
+    platform.apply(flow("frontend", "api", 8080))
+    platform.put_label(team)
+    eventually(lambda: platform.object(team))
+    team.wait_ready(platform.name)
+    return team
+
+
+def writes(plane: ControlPlane, *, since: int, resource: str = "appconnectivities") -> list[dict[str, Any]]:
+    return [w for w in plane.writes(user=USER, since=since) if w["objectRef"]["resource"] == resource]
+
+
+def _has(platform: Platform, team: Team, *flows: dict[str, Any]) -> bool:
+    return platform.flows(team) == [*flows]
+
+
+def test_a_labelled_namespace_gets_the_object_and_is_isolated(platform: Platform, onboarded: Team) -> None:
+    body = platform.object(onboarded)
+    owner = body["metadata"]["ownerReferences"][0]
+
+    assert platform.flows(onboarded) == [flow("frontend", "api", 8080)]
+    assert (owner["kind"], owner["name"], owner["controller"]) == ("AppConnectivityTemplate", platform.name, True)
+    assert DENY in onboarded.policies()
+    platform.wait_ready()
+    assert platform.status()["readyNamespaces"] == "1/1"
+
+
+def test_namespaces_that_had_the_label_before_get_it_too(platform: Platform, new_team: Callable[..., Team]) -> None:
+    teams = [new_team(**platform.label) for _ in range(3)]
+
+    platform.apply(flow("frontend", "api", 8080))
+
+    for team in teams:
+        eventually(functools.partial(platform.object, team))
+        team.wait_ready(platform.name)
+    platform.wait_ready()
+    assert {key: platform.status()[key] for key in ("selectedCount", "updatedCount", "readyCount", "failedCount")} == {
+        "selectedCount": 3,
+        "updatedCount": 3,
+        "readyCount": 3,
+        "failedCount": 0,
+    }
+
+
+def test_a_namespace_that_is_made_with_the_label_gets_it(platform: Platform, new_team: Callable[..., Team]) -> None:
+    platform.apply()
+    team = new_team(**platform.label)
+
+    eventually(lambda: platform.object(team))
+    team.wait_ready(platform.name)
+
+
+def test_only_the_templates_object_goes_with_the_label(platform: Platform, onboarded: Team) -> None:
+    onboarded.connect("ours", flow("a", "b", 80))
+    onboarded.wait_ready("ours")
+
+    platform.take_label(onboarded)
+
+    eventually(lambda: not platform.object(onboarded))
+    eventually(lambda: not any(platform.name in name for name in onboarded.policies()))
+    assert onboarded.get("appconn", "ours")
+    assert {"ours.a-to-b.ingress", DENY} <= set(onboarded.policies())
+    assert platform.status()["selectedCount"] == 0
+
+
+def test_nothing_is_left_when_the_label_goes(platform: Platform, onboarded: Team) -> None:
+    platform.put_label(onboarded, "another")
+
+    eventually(lambda: not platform.object(onboarded) and not onboarded.policies())
+
+
+def test_policies_go_before_the_object_so_that_they_go_in_their_order(platform: Platform, onboarded: Team) -> None:
+    since = len(onboarded.plane.writes(user=USER))
+
+    platform.take_label(onboarded)
+    eventually(lambda: not platform.object(onboarded) and not onboarded.policies())
+
+    verbs = [
+        (write["verb"], write["objectRef"]["resource"])
+        for write in onboarded.plane.writes(user=USER, since=since)
+        if write["objectRef"].get("namespace") == onboarded.namespace and "subresource" not in write["objectRef"]
+    ]
+    deletions = [place for place, write in enumerate(verbs) if write == ("delete", "networkpolicies")]
+    assert deletions
+    assert verbs.index(("delete", "appconnectivities")) > max(deletions)
+
+
+def test_a_changed_template_reaches_every_namespace(platform: Platform, new_team: Callable[..., Team]) -> None:
+    teams = [new_team(**platform.label) for _ in range(3)]
+    platform.apply(flow("frontend", "api", 8080))
+    platform.wait_ready()
+    eventually(lambda: platform.status().get("readyCount") == 3)
+
+    platform.apply(flow("frontend", "api", 9090))
+
+    for team in teams:
+        eventually(functools.partial(_has, platform, team, flow("frontend", "api", 9090)))
+    eventually(lambda: platform.status()["readyCount"] == 3)
+    assert platform.ready()["reason"] == "RolledOut"
+
+
+def test_a_rollout_is_bounded(
+    platform: Platform, new_team: Callable[..., Team], installed_operator: Callable[..., Operator]
+) -> None:
+    """No more objects are written at a time than maxConcurrent lets: as many as were Ready before, and two."""
+    teams = [new_team(**platform.label) for _ in range(6)]
+    since = len(platform.plane.writes(user=USER))
+    platform.apply(flow("frontend", "api", 8080), maxConcurrent=2)
+    installed_operator()
+    eventually(lambda: platform.status().get("readyCount") == len(teams))
+
+    names = {team.namespace for team in teams}
+    under_way: set[str] = set()
+    most = 0
+    for write in platform.plane.writes(user=USER, since=since):
+        place = write["objectRef"]
+        if place["resource"] != "appconnectivities" or place.get("namespace") not in names:
+            continue
+        under_way = under_way - {place["namespace"]} if "subresource" in place else under_way | {place["namespace"]}
+        most = max(most, len(under_way))
+    assert most == 2
+
+
+def test_what_a_namespace_says_of_itself_is_put_in(platform: Platform, team: Team) -> None:
+    platform.apply(
+        {
+            "forEach": "namespace.annotations['partners'] | default('') | split",
+            **flow({"namespace": "{{ item }}"}, "api", 80),
+        },
+        {"when": "namespace.labels.tier == 'web'", **flow({"namespace": "{{ parameters.ingress }}"}, "web", 8080)},
+        parameters={"ingress": "ingress-nginx"},
+    )
+    team.plane.kubectl("label", "namespace", team.namespace, "tier=web")
+    platform.annotate(team, "partners=team-b, team-c")
+    platform.put_label(team)
+
+    eventually(lambda: platform.object(team))
+    assert [entry["from"]["namespace"] for entry in platform.flows(team)] == ["team-b", "team-c", "ingress-nginx"]
+
+    platform.annotate(team, "partners=team-c")
+
+    eventually(lambda: [entry["from"]["namespace"] for entry in platform.flows(team)] == ["team-c", "ingress-nginx"])
+
+
+def test_a_namespace_that_can_not_be_rendered_keeps_what_it_has_and_is_named(
+    platform: Platform, new_team: Callable[..., Team]
+) -> None:
+    good, bad = new_team(**platform.label, tier="web"), new_team(**platform.label, tier="web")
+    platform.apply(flow("{{ namespace.labels.tier }}", "api", 8080))
+    eventually(lambda: platform.status().get("readyCount") == 2)
+
+    bad.plane.kubectl("label", "namespace", bad.namespace, "tier-")
+    platform.apply(flow("{{ namespace.labels.tier }}", "api", 9090))
+
+    eventually(lambda: platform.flows(good) == [flow("web", "api", 9090)])
+    eventually(lambda: platform.ready().get("reason") == "NamespacesFailed")
+    assert platform.flows(bad) == [flow("web", "api", 8080)]
+    assert bad.condition(platform.name, "Ready")["status"] == "True"
+    assert platform.status()["failures"] == [
+        {
+            "namespace": bad.namespace,
+            "reason": "RenderFailed",
+            "message": "spec.template.spec.flows[0].from.app: '{{ namespace.labels.tier }}':"
+            " namespace.labels has no 'tier'",
+        }
+    ]
+    assert platform.status()["readyNamespaces"] == "1/2"
+
+
+def test_an_object_of_the_team_with_this_name_is_left_alone(platform: Platform, team: Team) -> None:
+    team.connect(platform.name, flow("a", "b", 80))
+    team.wait_ready(platform.name)
+    before = platform.object(team)
+
+    platform.apply(flow("frontend", "api", 8080))
+    platform.put_label(team)
+
+    eventually(lambda: platform.ready().get("reason") == "NamespacesFailed")
+    assert platform.status()["failures"][0]["reason"] == "NameConflict"
+    after = platform.object(team)
+    assert (after["spec"], after["metadata"]["generation"]) == (before["spec"], before["metadata"]["generation"])
+    assert [entry["manager"] for entry in after["metadata"]["managedFields"] if "subresource" not in entry] == [
+        "kubectl-client-side-apply"
+    ]
+
+    team.delete("appconn", platform.name)
+    eventually(lambda: platform.flows(team) == [flow("frontend", "api", 8080)])
+
+
+def test_two_templates_on_one_namespace_both_hold(new_platform: Callable[[], Platform], team: Team) -> None:
+    one, other = new_platform(), new_platform()
+    one.apply(flow("a", "b", 80))
+    other.apply(flow("c", "d", 81), namespaceSelector={"matchLabels": one.label})
+
+    one.put_label(team)
+
+    for platform in (one, other):
+        eventually(functools.partial(platform.object, team))
+        team.wait_ready(platform.name)
+    assert {f"{one.name}.a-to-b.ingress", f"{other.name}.c-to-d.ingress", DENY} <= set(team.policies())
+
+
+def test_the_objects_go_with_their_template(platform: Platform, onboarded: Team) -> None:
+    platform.plane.kubectl("delete", "appconnectivitytemplate", platform.name)
+
+    eventually(lambda: not platform.object(onboarded) and not onboarded.policies())
+
+
+def test_an_object_that_a_deleted_template_has_left_goes_too(platform: Platform, onboarded: Team) -> None:
+    platform.plane.kubectl("delete", "appconnectivitytemplate", platform.name, "--cascade=orphan")
+
+    eventually(lambda: not platform.object(onboarded) and not onboarded.policies())
+
+
+def test_a_template_that_is_made_anew_takes_over_what_stands(platform: Platform, onboarded: Team) -> None:
+    platform.plane.kubectl("delete", "appconnectivitytemplate", platform.name, "--cascade=orphan", "--wait=false")
+    platform.apply(flow("frontend", "api", 8080))
+
+    uid = platform.plane.kubectl(
+        "get", "appconnectivitytemplate", platform.name, "-o", "jsonpath={.metadata.uid}"
+    ).stdout
+    eventually(
+        lambda: [r["uid"] for r in platform.object(onboarded).get("metadata", {}).get("ownerReferences", [])] == [uid]
+    )
+    onboarded.wait_ready(platform.name)
+
+
+TAMPERINGS = {
+    "switched to Audit": [{"op": "replace", "path": "/spec/mode", "value": "Audit"}],
+    "a flow is added": [
+        {"op": "add", "path": "/spec/flows/-", "value": flow({"entity": "Any"}, {"podSelector": {}}, "*")}
+    ],
+    "all flows are taken out": [{"op": "replace", "path": "/spec/flows", "value": []}],
+    "no deny": [{"op": "replace", "path": "/spec/defaultDeny", "value": "None"}],
+    "another label key": [{"op": "add", "path": "/spec/appLabel", "value": "mine"}],
+    "one direction only": [{"op": "replace", "path": "/spec/policyTypes", "value": ["Ingress"]}],
+    "the owner is taken off": [{"op": "remove", "path": "/metadata/ownerReferences"}],
+    "the label is taken off": [{"op": "remove", "path": "/metadata/labels"}],
+}
+WITHOUT_TRACE = ("one direction only", "the owner is taken off", "the label is taken off")
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS)
+def test_an_edited_object_is_put_back_and_its_policies_stand_all_the_while(
+    platform: Platform, onboarded: Team, tampering: str
+) -> None:
+    before = platform.object(onboarded)
+    since = len(onboarded.plane.writes(user=USER))
+
+    onboarded.plane.kubectl(
+        *("patch", "appconn", platform.name, "-n", onboarded.namespace, "--type=json", "--field-manager=mallory"),
+        *("-p", json.dumps(TAMPERINGS[tampering])),
+    )
+
+    def is_put_back() -> bool:
+        found = platform.object(onboarded)
+        marks = ("labels", "ownerReferences")
+        return found["spec"] == before["spec"] and all(
+            found["metadata"].get(key) == before["metadata"][key] for key in marks
+        )
+
+    eventually(is_put_back, within=2)
+    event = eventually(lambda: onboarded.events("DriftRepaired"))[0]
+    # Who only takes something away owns no field afterwards.
+    who = "(the API server's audit log says by whom)" if tampering in WITHOUT_TRACE else "by mallory"
+    assert event["message"] == (
+        f"AppConnectivity {platform.name} was changed {who} and has been put back, as its template says"
+    )
+    onboarded.wait_ready(platform.name)
+    assert writes(onboarded.plane, since=since, resource="networkpolicies") == []
+
+
+def test_a_deleted_object_is_put_back(platform: Platform, onboarded: Team) -> None:
+    onboarded.delete("appconn", platform.name, "--wait=false")
+
+    eventually(lambda: platform.flows(onboarded) == [flow("frontend", "api", 8080)], within=2)
+    eventually(lambda: DENY in onboarded.policies(), within=2)
+    event = eventually(lambda: onboarded.events("DriftRepaired"))[0]
+    assert "was deleted" in event["message"]
+
+
+def test_a_finalizer_does_not_keep_it_half_deleted(platform: Platform, onboarded: Team) -> None:
+    """An object that is being deleted wants nothing any more: with a finalizer it would stay so for ever."""
+    uid = platform.object(onboarded)["metadata"]["uid"]
+    patch = {"metadata": {"finalizers": ["mallory.example/keep"]}}
+    onboarded.plane.kubectl(
+        "patch", "appconn", platform.name, "-n", onboarded.namespace, "--type=merge", "-p", json.dumps(patch)
+    )
+
+    onboarded.delete("appconn", platform.name, "--wait=false")
+
+    eventually(lambda: platform.object(onboarded).get("metadata", {}).get("uid", uid) != uid, within=3)
+    onboarded.wait_ready(platform.name)
+    assert DENY in onboarded.policies()
+
+
+def test_another_object_can_not_be_put_in_its_place(platform: Platform, onboarded: Team) -> None:
+    hole = appconn(platform.name, flow({"entity": "Any"}, {"podSelector": {}}, "*"), mode="Audit")
+
+    onboarded.plane.kubectl(
+        "replace", "--force", "-n", onboarded.namespace, "-f", "-", input=yaml.safe_dump(hole), check=False
+    )
+
+    eventually(lambda: platform.flows(onboarded) == [flow("frontend", "api", 8080)], within=3)
+    onboarded.wait_ready(platform.name)
+    assert DENY in onboarded.policies()
+
+
+def test_whoever_keeps_editing_it_does_not_get_it_switched_off(platform: Platform, onboarded: Team) -> None:
+    since = len(onboarded.plane.writes(user=USER))
+    for _ in range(12):
+        onboarded.plane.kubectl(
+            *("patch", "appconn", platform.name, "-n", onboarded.namespace, "--type=merge"),
+            *("-p", '{"spec": {"mode": "Audit"}}'),
+        )
+        assert DENY in onboarded.policies()
+
+    eventually(lambda: platform.object(onboarded)["spec"]["mode"] == "Enforce", within=2)
+    assert writes(onboarded.plane, since=since, resource="networkpolicies") == []
+
+
+def test_an_object_of_the_team_goes_on_beside_it(platform: Platform, onboarded: Team) -> None:
+    onboarded.connect("ours", flow("a", "b", 80))
+
+    onboarded.wait_ready("ours")
+    assert "ours.a-to-b.ingress" in onboarded.policies()
+
+
+def test_a_template_that_means_nothing_changes_nothing(platform: Platform, onboarded: Team) -> None:
+    platform.apply(flow("{{ nobody.knows }}", "api", 8080))
+
+    eventually(lambda: platform.ready().get("reason") == "Invalid")
+    assert "nobody is not known here" in platform.ready()["message"]
+    assert platform.flows(onboarded) == [flow("frontend", "api", 8080)]
+    assert platform.status()["selectedCount"] == 1
+
+
+def test_an_empty_selector_is_refused_at_once(platform: Platform) -> None:
+    said = platform.apply(namespaceSelector={}, check=False)
+
+    assert "select by at least one label; for every namespace write that a label Exists" in said
+
+
+def test_a_protected_namespace_is_left_alone(platform: Platform, installed: ControlPlane) -> None:
+    installed.kubectl("label", "namespace", "kube-public", f"baseline={platform.name}")
+
+    platform.apply(flow("frontend", "api", 8080))
+
+    platform.wait_ready()
+    assert platform.status()["selectedCount"] == 0
+    assert installed.kubectl("get", "appconn", "-n", "kube-public", "-o", "name").stdout == ""
+    installed.kubectl("label", "namespace", "kube-public", "baseline-")
+
+
+def test_a_namespace_that_is_ending_is_no_failure(platform: Platform, team: Team, operator: Operator) -> None:
+    pod_like = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "held", "finalizers": ["test.example/held"]},
+    }
+    team.apply(pod_like)
+    team.plane.kubectl("delete", "namespace", team.namespace, "--wait=false")
+    platform.apply(flow("frontend", "api", 8080))
+    platform.put_label(team)
+
+    platform.wait_ready()
+    assert platform.status()["selectedCount"] == 0
+    team.plane.kubectl("patch", "configmap", "held", "-n", team.namespace, "-p", '{"metadata":{"finalizers":null}}')
+
+
+def test_at_rest_nothing_is_written(platform: Platform, onboarded: Team) -> None:
+    platform.wait_ready()
+    since = len(onboarded.plane.writes(user=USER))
+
+    platform.annotate(onboarded, "unrelated=yes")
+    time.sleep(1)
+
+    assert onboarded.plane.writes(user=USER, since=since) == []
+
+
+def test_a_restarted_operator_writes_nothing(
+    platform: Platform, onboarded: Team, installed_operator: Callable[..., Operator]
+) -> None:
+    platform.wait_ready()
+    since = len(onboarded.plane.writes(user=USER))
+
+    installed_operator()
+    time.sleep(1)
+
+    assert [w for w in onboarded.plane.writes(user=USER, since=since) if w["objectRef"]["resource"] != "events"] == []
