@@ -66,9 +66,11 @@ def test_base_holds_what_an_installation_needs_and_nothing_else(objects: list[di
     assert sorted(map(identity, objects)) == [
         ("ClusterRole", "", "appconnectivity"),
         ("ClusterRole", "", "appconnectivity-edit"),
+        ("ClusterRole", "", "appconnectivity-template-admin"),
         ("ClusterRole", "", "appconnectivity-view"),
         ("ClusterRoleBinding", "", "appconnectivity"),
         ("CustomResourceDefinition", "", "appconnectivities.appconnectivity.io"),
+        ("CustomResourceDefinition", "", "appconnectivitytemplates.appconnectivity.io"),
         ("Deployment", NAMESPACE, "appconnectivity"),
         ("Namespace", "", NAMESPACE),
         ("NetworkPolicy", NAMESPACE, "appconnectivity"),
@@ -163,8 +165,10 @@ def test_selectors_find_the_operators_pod(
 def test_operator_may_do_exactly_this(objects: list[dict[str, Any]]) -> None:
     ours, policies = "appconnectivity.io", "networkpolicies"
     assert granted(one(objects, kind="ClusterRole", name="appconnectivity")) == {
-        *((ours, "appconnectivities", verb) for verb in ("list", "watch")),
+        *((ours, "appconnectivities", verb) for verb in ("list", "watch", "create", "patch", "delete")),
+        *((ours, "appconnectivitytemplates", verb) for verb in ("get", "list", "watch")),
         (ours, "appconnectivities/status", "patch"),
+        (ours, "appconnectivitytemplates/status", "patch"),
         *(("networking.k8s.io", policies, verb) for verb in ("list", "watch", "create", "patch", "delete")),
         *(("", "namespaces", verb) for verb in ("get", "list", "watch")),
         *(("", "services", verb) for verb in ("get", "list", "watch")),
