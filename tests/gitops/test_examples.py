@@ -108,14 +108,25 @@ def test_waves_are_the_crd_the_operator_the_objects_and_the_workloads() -> None:
     assert waves[1] == {"Deployment"}
 
 
+def test_no_tool_removes_a_crd_unasked() -> None:
+    crds = [body for body in build(GITOPS / "argocd" / "waves") if body["kind"] == "CustomResourceDefinition"]
+    flux = one(build(GITOPS / "flux"), kind="Kustomization", name="appconnectivity")["spec"]["patches"]
+
+    options = [body["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] for body in crds]
+    assert options == ["Prune=confirm,Delete=confirm"] * len(crds)
+    assert flux[0]["target"] == {"kind": "CustomResourceDefinition"}
+    patched = yaml.safe_load(flux[0]["patch"])["metadata"]["annotations"]
+    assert patched == {"kustomize.toolkit.fluxcd.io/prune": "disabled"}
+
+
 def test_the_operator_is_in_its_wave_as_it_is_in_the_base() -> None:
     base = {(body["kind"], body["metadata"]["name"]): body for body in build(ROOT / "manifests" / "base")}
     synced = {(body["kind"], body["metadata"]["name"]): body for body in build(GITOPS / "argocd" / "waves")}
 
     for identity, body in base.items():
-        annotations = dict(synced[identity]["metadata"]["annotations"])
-        assert annotations.pop("argocd.argoproj.io/sync-wave")
-        assert annotations == body["metadata"].get("annotations", {})
+        annotations = synced[identity]["metadata"]["annotations"]
+        others = {key: it for key, it in annotations.items() if not key.startswith("argocd.argoproj.io/sync-")}
+        assert others == body["metadata"].get("annotations", {})
         assert {**synced[identity], "metadata": {}} == {**body, "metadata": {}}
 
 
