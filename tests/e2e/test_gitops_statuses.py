@@ -127,8 +127,9 @@ def audit(team: Team, operator: Operator) -> Body:
 def deleting(team: Team, operator: Operator) -> Body:
     sync(team, HELD)
     settled(team, "Ready")
-    team.delete("appconn", "shop", "--wait=false")
-    found = team.get("appconn", "shop")
+    with held(operator):
+        team.delete("appconn", "shop", "--wait=false")
+        found = team.get("appconn", "shop")
     team.plane.kubectl(
         *("patch", "appconn", "shop", "-n", team.namespace, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
     )

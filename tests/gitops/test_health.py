@@ -90,8 +90,11 @@ def test_nothing_is_concluded_from_the_status_of_an_earlier_spec(status: str) ->
     assert assess(an_object(generation=2, status=status, reason="Invalid")).status == "Progressing"
 
 
-def test_an_object_without_any_status_is_waited_for() -> None:
-    assert assess({"metadata": {"generation": 1}}).status == "Progressing"
+@pytest.mark.parametrize("status", [None, {}, {"conditions": []}])
+def test_an_object_without_any_status_is_waited_for(status: dict[str, Any] | None) -> None:
+    body: dict[str, Any] = {"metadata": {"generation": 1}} | ({} if status is None else {"status": status})
+
+    assert assess(body).status == "Progressing"
 
 
 def test_no_health_holds_up_a_sync_once_the_object_is_ready() -> None:

@@ -14,10 +14,8 @@ if obj.metadata.deletionTimestamp ~= nil then
 end
 
 local conditions = {}
-if obj.status ~= nil then
-  for _, condition in ipairs(obj.status.conditions or {}) do
-    conditions[condition.type] = condition
-  end
+for _, condition in ipairs(obj.status and obj.status.conditions or {}) do
+  conditions[condition.type] = condition
 end
 
 local ready, connected = conditions.Ready, conditions.Connected
