@@ -8,6 +8,7 @@ import pytest
 
 from appconnectivity.core import changes, status
 from appconnectivity.core.compile import Compiled, FlowResult, ObjectResult
+from appconnectivity.core.facts import Options
 from appconnectivity.core.findings import Finding, FlowState, Reason
 from appconnectivity.core.naming import ALLOW_DNS, DEFAULT_DENY
 from appconnectivity.core.policy import Owner
@@ -64,6 +65,7 @@ NOT_WRITTEN = {
                 "Connected": ("Unknown", "InvalidFlow"),
                 "Ready": ("False", "InvalidFlow"),
                 "Accepted": ("False", "InvalidFlow"),
+                "Stalled": ("True", "InvalidFlow"),
             },
             id="a-flow-is-invalid",
         ),
@@ -74,6 +76,7 @@ NOT_WRITTEN = {
                 "Ready": ("False", "UnsupportedByThisVersion"),
                 "Connected": ("Unknown", "UnsupportedByThisVersion"),
                 "Accepted": ("False", "UnsupportedByThisVersion"),
+                "Stalled": ("True", "UnsupportedByThisVersion"),
             },
             id="a-flow-is-of-a-later-version",
         ),
@@ -84,9 +87,22 @@ NOT_WRITTEN = {
                 "Ready": ("False", "Invalid"),
                 "Connected": ("Unknown", "Invalid"),
                 "Accepted": ("False", "Invalid"),
+                "Stalled": ("True", "Invalid"),
                 "Programmed": ("False", "Invalid"),
             },
             id="the-object-is-invalid",
+        ),
+        pytest.param(
+            compile_(obj(A_TO_B), options=Options(protected_namespaces=frozenset({"shop"}))),
+            Outcome(),
+            {
+                "Ready": ("False", "NamespaceProtected"),
+                "Connected": ("Unknown", "NamespaceProtected"),
+                "Accepted": ("False", "NamespaceProtected"),
+                "Stalled": ("True", "NamespaceProtected"),
+                "Programmed": ("False", "NamespaceProtected"),
+            },
+            id="the-namespace-is-protected",
         ),
         pytest.param(
             compile_(obj(TO_DB)),
@@ -194,6 +210,39 @@ def test_an_unchanged_object_has_an_unchanged_status() -> None:
     first = build(compiled)
 
     assert build(compiled, previous=first, now=LATE) == first
+
+
+def of_flows(*reasons: Reason) -> Compiled:
+    """An object whose flows are all invalid, each for its reason."""
+    flows = tuple(FlowResult(f"f{n}", FlowState.INVALID, Finding(reason, "x")) for n, reason in enumerate(reasons))
+    return Compiled(policies=(), kept=frozenset(), objects=(ObjectResult(intent=intent(), flows=flows),))
+
+
+def test_an_error_of_our_own_is_none_of_the_spec_and_is_tried_again() -> None:
+    ours = said(build(of_flows(Reason.INTERNAL_ERROR)))
+    both = said(build(of_flows(Reason.INTERNAL_ERROR, Reason.NO_LOCAL_END)))
+
+    assert ours["Ready"] == ours["Accepted"] == ("False", "InternalError")
+    assert "Stalled" not in ours
+    assert both["Accepted"] == ("False", "InvalidFlow")
+    assert both["Stalled"] == ("True", "InvalidFlow")
+
+
+def test_what_is_mended_is_not_stalled_any_more() -> None:
+    stalled = build(compile_(obj("x", A_TO_B)))
+
+    assert said(stalled)["Stalled"] == ("True", "InvalidFlow")
+    assert "Stalled" not in said(build(compile_(obj(A_TO_B, generation=2)), previous=stalled))
+
+
+def test_what_cannot_be_judged_just_now_is_neither_ready_nor_stalled_and_the_rest_stays_known() -> None:
+    stalled = build(compile_(obj("x", A_TO_B)))
+    body = obj("x", A_TO_B) | {"status": stalled}
+    found = status.unknown(body, Finding(Reason.FORBIDDEN, "no"), now=LATE)
+
+    unknown = {"Ready": ("Unknown", "Forbidden"), "Programmed": ("Unknown", "Forbidden")}
+    assert said(found) == {kind: it for kind, it in said(stalled).items() if kind != "Stalled"} | unknown
+    assert found["flows"] == stalled["flows"]
 
 
 def test_a_row_for_each_flow_and_counts() -> None:

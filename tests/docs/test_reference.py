@@ -43,6 +43,10 @@ CONDITIONS = {
         "No flow waits for another namespace. It never holds up `Ready`. (Unknown: the own halves do not stand yet.)",
         "Another namespace has not declared its half of a flow; the message is what to add there.",
     ),
+    "Stalled": (
+        "Waiting does not help: the spec has to change, or the operator's version or settings. To Flux it has failed.",
+        "(Never: the condition is only there while it is True.)",
+    ),
 }
 
 STATES = {
@@ -237,8 +241,8 @@ def test_the_reference_of_the_command_line_is_what_help_prints(
 
 
 def test_the_reference_has_every_condition_that_a_status_has() -> None:
-    body = {"metadata": {"namespace": "shop", "name": "shop", "uid": "1", "generation": 1}, "spec": {}}
-    intent = parse(body, default_app_label="app")
+    metadata = {"namespace": "shop", "name": "shop", "uid": "1", "generation": 1}
+    intent = parse({"metadata": metadata, "spec": {"flows": "none"}}, default_app_label="app")
     compiled = Compiler(facts=Facts("shop"), options=Options(), now=datetime.fromisoformat(NOW), standing={}).compile(
         [intent]
     )

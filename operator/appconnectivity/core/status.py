@@ -16,6 +16,8 @@ MAX_ROW_MESSAGE = 256
 MAX_MESSAGE = 4096
 
 _OPEN_STATES = (FlowState.ACTIVE, FlowState.EXPIRING)
+# What waiting does not mend. An InternalError is none of these: the next try may succeed.
+_STALLING = (Reason.INVALID, Reason.INVALID_FLOW, Reason.UNSUPPORTED, Reason.NAMESPACE_PROTECTED)
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,16 @@ def build(
 
 
 def unknown(body: Mapping[str, Any], finding: Finding, *, now: str) -> dict[str, Any]:
-    """The status of an object that can't be judged just now: what was known stays, save that it still holds."""
+    """The status of an object that can't be judged just now: what was known stays, save that it still holds.
+
+    Nor is it known to be Stalled any more: what can't be judged may have been mended.
+    """
     previous, generation = body.get("status") or {}, body["metadata"].get("generation", 0)
     said = {
         kind: make_condition(kind, "Unknown", finding, generation=generation, previous=previous, now=now)
         for kind in ("Ready", "Programmed")
     }
-    others = [entry for entry in previous.get("conditions") or () if entry.get("type") not in said]
+    others = [entry for entry in previous.get("conditions") or () if entry.get("type") not in (*said, "Stalled")]
     return {**previous, "conditions": [*said.values(), *others]}
 
 
@@ -95,8 +100,9 @@ def _conditions(
     else:
         ready = ("False", first_fault) if first_fault else ("True", Finding(Reason.READY, programmed[1].message))
     connected = _connected(flows, not_open=ready[1] if first_fault else None)
-    found = (("Ready", ready), ("Accepted", accepted), ("ResolvedRefs", resolved), ("Programmed", programmed))
-    return [(kind, status, finding) for kind, (status, finding) in (*found, ("Connected", connected))]
+    found = {"Ready": ready, "Accepted": accepted, "ResolvedRefs": resolved, "Programmed": programmed}
+    found |= {"Connected": connected} | _stalled(accepted)
+    return [(kind, status, finding) for kind, (status, finding) in found.items()]
 
 
 def _names(result: ObjectResult, compiled: Compiled) -> frozenset[str]:
@@ -111,8 +117,20 @@ def _accepted(result: ObjectResult, flows: tuple[FlowResult, ...]) -> tuple[str,
     invalid = [flow for flow in flows if flow.state is FlowState.INVALID]
     if not invalid:
         return "True", Finding(Reason.ACCEPTED, "the spec is understood")
-    unsupported = any(flow.finding.reason is Reason.UNSUPPORTED for flow in invalid)
-    return "False", Finding(Reason.UNSUPPORTED if unsupported else Reason.INVALID_FLOW, _list(invalid))
+    return "False", Finding(_summary({flow.finding.reason for flow in invalid}), _list(invalid))
+
+
+def _summary(reasons: set[Reason]) -> Reason:
+    """One word for why flows are invalid; what is only our own fault is not put down to them."""
+    if reasons == {Reason.INTERNAL_ERROR}:
+        return Reason.INTERNAL_ERROR
+    return Reason.UNSUPPORTED if Reason.UNSUPPORTED in reasons else Reason.INVALID_FLOW
+
+
+def _stalled(accepted: tuple[str, Finding]) -> dict[str, tuple[str, Finding]]:
+    """Only there while it is True, as kstatus has it: then Flux and others give up at once instead of at a time-out."""
+    status, finding = accepted
+    return {"Stalled": ("True", finding)} if status == "False" and finding.reason in _STALLING else {}
 
 
 def _resolved(flows: tuple[FlowResult, ...], *, dns_assumed: bool) -> tuple[str, Finding]:
