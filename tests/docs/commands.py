@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.controlplane import ControlPlane
 
 ROOT = Path(__file__).resolve().parents[2]
-_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^( *)```console\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _AGE = re.compile(r"\b\d+(s|m|h|d)\b")
 _SECONDS = 120
 
@@ -24,12 +26,13 @@ class Command:
     shown: tuple[str, ...]
 
     def run(self, plane: ControlPlane) -> str:
-        """Runs it from the root of the repository with this control plane's kubectl, as its administrator.
+        """Runs it from the root of the repository, with our program and kubectl, as this control plane's administrator.
 
         Returns what it printed. Raises AssertionError where it fails, or where a shown line is not printed in its turn;
         ages and the width of columns may differ.
         """
-        programs = os.pathsep.join((str(plane.kubectl_path.parent), os.environ["PATH"]))
+        ours = Path(sys.executable).parent
+        programs = os.pathsep.join((str(plane.kubectl_path.parent), str(ours), os.environ["PATH"]))
         environment = os.environ | {"KUBECONFIG": str(plane.kubeconfig), "PATH": programs}
         words = ["bash", "-o", "pipefail", "-euc", self.text]
         done = subprocess.run(
@@ -44,7 +47,8 @@ class Command:
 
 def commands(document: Path) -> list[Command]:
     """The commands of all ``console`` blocks, in the order of the text."""
-    return [found for block in _BLOCK.findall(document.read_text()) for found in _of_block(block)]
+    blocks = (textwrap.dedent(block) for _, block in _BLOCK.findall(document.read_text()))
+    return [found for block in blocks for found in _of_block(block)]
 
 
 def _of_block(block: str) -> list[Command]:

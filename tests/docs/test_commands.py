@@ -12,7 +12,7 @@ from cluster.controlplane import ControlPlane
 from cluster.operator import Operator, install
 from docs.commands import ROOT, Command, commands
 
-HOW_TOS = ["gitops.md"]
+HOW_TOS = ["gitops.md", "onboarding.md"]
 
 
 @pytest.fixture

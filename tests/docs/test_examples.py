@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from appconnectivity.core import api
+from appconnectivity.core import api, template
 
 ROOT = Path(__file__).resolve().parents[2]
 _YAML = re.compile(r"^ *```yaml\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
@@ -27,6 +27,10 @@ def examples() -> list[Any]:
 
 @pytest.mark.parametrize("example", examples())
 def test_an_example_is_a_valid_object_or_a_list_of_valid_flows(example: Any) -> None:
+    if isinstance(example, dict) and example["kind"] == template.KIND:
+        parsed = template.parse(example["spec"])
+        assert isinstance(parsed, template.TemplateSpec), parsed
+        return
     spec = api.Spec.model_validate({"flows": example} if isinstance(example, list) else example["spec"])
 
     assert spec.flows

@@ -16,6 +16,7 @@ import yaml
 from cluster import processes
 from cluster.controlplane import ControlPlane
 from cluster.operator import Operator, install
+from e2e.platform import Platform
 
 _NUMBERS = itertools.count(1)
 WAIT_SECONDS = 15.0
@@ -160,3 +161,22 @@ def installed_operator(shared_operator: Operator, installed: ControlPlane) -> It
         if running.process.poll() is None:
             running.stop()
     shared_operator.process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def new_platform(installed: ControlPlane, operator: Operator) -> Iterator[Callable[[], Platform]]:
+    """Makes templates of this test's own; they are gone when it ends."""
+    made: list[Platform] = []
+
+    def make() -> Platform:
+        made.append(Platform(plane=installed, name=f"standard-{next(_NUMBERS)}"))
+        return made[-1]
+
+    yield make
+    for platform in made:
+        platform.delete("--ignore-not-found")
+
+
+@pytest.fixture
+def platform(new_platform: Callable[[], Platform]) -> Platform:
+    return new_platform()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,81 +14,9 @@ import yaml
 from cluster.controlplane import ControlPlane
 from cluster.operator import USER, Operator
 from e2e.conftest import Team, appconn, eventually, flow
+from e2e.platform import Platform
 
-_NUMBERS = itertools.count(1)
 DENY = "appconnectivity.default-deny"
-
-
-@dataclass(frozen=True)
-class Platform:
-    """A template of its own for one test, as the platform's team uses it: it selects namespaces by its name."""
-
-    plane: ControlPlane
-    name: str
-
-    @property
-    def label(self) -> dict[str, str]:
-        return {"baseline": self.name}
-
-    def apply(self, *flows: dict[str, Any], check: bool = True, **more: Any) -> str:
-        """Applies the template with these flows; returns what kubectl said."""
-        header = {key: more.pop(key) for key in ("mode", "defaultDeny", "dns") if key in more}
-        held: dict[str, Any] = {"spec": {**header, "flows": [*flows]}}
-        spec: dict[str, Any] = {"namespaceSelector": {"matchLabels": self.label}, "template": held}
-        body = {
-            "apiVersion": "appconnectivity.io/v1alpha1",
-            "kind": "AppConnectivityTemplate",
-            "metadata": {"name": self.name},
-            "spec": spec | more,
-        }
-        done = self.plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(body), check=check)
-        return done.stdout + done.stderr
-
-    def status(self) -> dict[str, Any]:
-        done = self.plane.kubectl("get", "appconnectivitytemplate", self.name, "-o", "json")
-        found: dict[str, Any] = json.loads(done.stdout).get("status", {})
-        return found
-
-    def ready(self) -> dict[str, Any]:
-        return next((c for c in self.status().get("conditions", []) if c["type"] == "Ready"), {})
-
-    def wait_ready(self) -> None:
-        self.plane.kubectl("wait", "--for=condition=Ready", f"appconnectivitytemplate/{self.name}", "--timeout=15s")
-
-    def put_label(self, team: Team, value: str | None = None) -> None:
-        text = f"baseline={self.name if value is None else value}"
-        self.plane.kubectl("label", "namespace", team.namespace, text, "--overwrite")
-
-    def take_label(self, team: Team) -> None:
-        self.plane.kubectl("label", "namespace", team.namespace, "baseline-")
-
-    def annotate(self, team: Team, text: str) -> None:
-        self.plane.kubectl("annotate", "namespace", team.namespace, text, "--overwrite")
-
-    def object(self, team: Team) -> dict[str, Any]:
-        return team.get("appconn", self.name)
-
-    def flows(self, team: Team) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.object(team).get("spec", {}).get("flows", [])
-        return found
-
-
-@pytest.fixture
-def new_platform(installed: ControlPlane, operator: Operator) -> Iterator[Callable[[], Platform]]:
-    made: list[Platform] = []
-
-    def make() -> Platform:
-        made.append(Platform(plane=installed, name=f"standard-{next(_NUMBERS)}"))
-        return made[-1]
-
-    yield make
-    for platform in made:
-        installed.kubectl("delete", "appconnectivitytemplate", platform.name, "--ignore-not-found")
-
-
-@pytest.fixture
-def platform(new_platform: Callable[[], Platform]) -> Platform:
-    return new_platform()
 
 
 @pytest.fixture
@@ -298,24 +224,22 @@ def test_two_templates_on_one_namespace_both_hold(new_platform: Callable[[], Pla
 
 
 def test_the_objects_go_with_their_template(platform: Platform, onboarded: Team) -> None:
-    platform.plane.kubectl("delete", "appconnectivitytemplate", platform.name)
+    platform.delete()
 
     eventually(lambda: not platform.object(onboarded) and not onboarded.policies())
 
 
 def test_an_object_that_a_deleted_template_has_left_goes_too(platform: Platform, onboarded: Team) -> None:
-    platform.plane.kubectl("delete", "appconnectivitytemplate", platform.name, "--cascade=orphan")
+    platform.delete("--cascade=orphan")
 
     eventually(lambda: not platform.object(onboarded) and not onboarded.policies())
 
 
 def test_a_template_that_is_made_anew_takes_over_what_stands(platform: Platform, onboarded: Team) -> None:
-    platform.plane.kubectl("delete", "appconnectivitytemplate", platform.name, "--cascade=orphan", "--wait=false")
+    platform.delete("--cascade=orphan", "--wait=false")
     platform.apply(flow("frontend", "api", 8080))
 
-    uid = platform.plane.kubectl(
-        "get", "appconnectivitytemplate", platform.name, "-o", "jsonpath={.metadata.uid}"
-    ).stdout
+    uid = platform.body()["metadata"]["uid"]
     eventually(
         lambda: [r["uid"] for r in platform.object(onboarded).get("metadata", {}).get("ownerReferences", [])] == [uid]
     )

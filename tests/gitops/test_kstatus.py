@@ -22,6 +22,12 @@ EXPECTED = {
     "ready": "Current",
     "awaiting_grant": "Current",
     "audit": "Current",
+    "template_pending": "InProgress",
+    "template_progressing_after_a_change": "InProgress",
+    "template_rolling_out": "InProgress",
+    "template_namespaces_failed": "InProgress",
+    "template_invalid": "Failed",
+    "template_ready": "Current",
 }
 
 
