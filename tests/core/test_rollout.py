@@ -10,7 +10,7 @@ from appconnectivity.core import rollout, template_status
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.policy import FIELD_MANAGER
 from appconnectivity.core.rollout import Action, Rollout, Template
-from appconnectivity.core.template import TemplateSpec, parse
+from appconnectivity.core.template import Renderings, TemplateSpec, parse
 from builders import flow
 
 Body = dict[str, Any]
@@ -26,7 +26,7 @@ def template(*flows: Body, limit: int = 10) -> Template:
         }
     )
     assert isinstance(spec, TemplateSpec)
-    return Template(name="standard", uid="t-1", spec=spec)
+    return Template(name="standard", uid="t-1", renderings=Renderings(spec))
 
 
 TEMPLATE = template(flow("a", "b"))

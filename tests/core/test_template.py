@@ -9,7 +9,7 @@ import pytest
 
 from appconnectivity.core import api
 from appconnectivity.core.findings import Finding
-from appconnectivity.core.template import Place, RenderError, TemplateSpec, parse, render
+from appconnectivity.core.template import Place, RenderError, Renderings, TemplateSpec, parse, render
 from builders import flow
 
 Body = dict[str, Any]
@@ -193,3 +193,12 @@ def _with(body: Any, name: str) -> Any:
     if isinstance(body, list):
         return [_with(value, name) for value in body]
     return "{{ " + name + " }}" if body == "{{ V }}" else body
+
+
+def test_what_a_namespace_got_is_remembered_until_it_says_something_else() -> None:
+    made = Renderings(template(flow("{{ namespace.labels.app }}", "b")))
+    first = made.of(Place("team-a", {"app": "x"}))
+
+    assert made.of(Place("team-a", {"app": "x"})) is first
+    assert made.of(Place("team-b", {"app": "x"})) is first, "the same for both is kept once"
+    assert made.of(Place("team-a", {"app": "y"}))["flows"] == [flow("y", "b")]

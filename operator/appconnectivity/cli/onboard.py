@@ -12,8 +12,7 @@ from appconnectivity.core import api
 from appconnectivity.core.findings import Finding
 from appconnectivity.core.intent import field_path
 from appconnectivity.core.rollout import Template
-from appconnectivity.core.selectors import Selector
-from appconnectivity.core.template import KIND, Place, RenderError, TemplateSpec, parse, render
+from appconnectivity.core.template import KIND, Place, RenderError, Renderings, TemplateSpec, parse
 
 _PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
@@ -33,13 +32,12 @@ def objects(options: argparse.Namespace, *, errors: TextIO) -> list[dict[str, An
 
 
 def _object(document: Document, place: Place, *, errors: TextIO) -> dict[str, Any] | None:
-    template = Template(name=_name(document), spec=_spec(document))
-    assert template.spec is not None  # it stands in the file
-    if not Selector.of_api(template.spec.namespace_selector).matches(place.labels):
+    template = Template(name=_name(document), renderings=Renderings(_spec(document)))
+    if not template.selects(place):
         print(f"{template.name} does not select namespace {place.name}, by the labels given with --label", file=errors)
         return None
     try:
-        body = template.body(namespace=place.name, spec=render(template.spec, place))
+        body = template.body(place)
     except RenderError as error:
         raise BadInput(_located(document, str(error))) from error
     print("needs the cluster: metadata.ownerReferences, since the template has no uid yet", file=errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from appconnectivity.controller.worker import Result
 from appconnectivity.core import changes, drift, rollout, template_status
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.rollout import Action, Rollout, Step, Template
-from appconnectivity.core.template import TemplateSpec, parse
+from appconnectivity.core.template import Renderings, TemplateSpec, parse
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Rollouts:
     monotonic: Callable[[], float]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     _standing: dict[str, dict[str, str]] = field(default_factory=dict)
+    _renderings: dict[str, tuple[tuple[str, int], Renderings | Finding]] = field(default_factory=dict)
     _disturbed_since: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -63,11 +65,11 @@ class Rollouts:
         """One pass. Raises errors.ClusterError where something could not be read: then nothing was concluded."""
         standing = self._standing.setdefault(name, {})
         view = await self.onboarder.observe(name)
-        parsed = parse(view.template["spec"]) if view.template else None
-        if isinstance(parsed, Finding):
-            await self._report(view, None, {}, refusal=parsed)
+        # In a thread: with many namespaces and a large template it takes seconds, in which others are to be served.
+        plan = await asyncio.to_thread(self._plan, name, view)
+        if isinstance(plan, Finding):
+            await self._report(view, None, {}, refusal=plan)
             return Result(complete=True)
-        plan = self._plan(name, view, parsed)
         # Said before it is written, so that its event finds it known.
         self._standing[name] = standing | _digests(plan.of(Action.CREATE, Action.UPDATE))
         written = await self.onboarder.apply(plan)
@@ -75,17 +77,33 @@ class Rollouts:
         await self._tell(name, written)
         if view.template is None and not plan.steps:
             self._standing.pop(name)
+            self._renderings.pop(name, None)
         await self._report(view, plan, written.failures, refusal=None)
         return Result(complete=not written.failures and not written.stale)
 
-    def _plan(self, name: str, view: View, spec: TemplateSpec | None) -> Rollout:
+    def _plan(self, name: str, view: View) -> Rollout | Finding:
+        """What is to be done, or why the template means nothing."""
+        renderings = self._renderings_of(view.template) if view.template else None
+        if isinstance(renderings, Finding):
+            return renderings
         return rollout.plan(
-            Template(name=name, uid=view.template["metadata"]["uid"] if view.template else "", spec=spec),
+            Template(name, view.template["metadata"]["uid"] if view.template else "", renderings),
             namespaces=view.namespaces,
             objects=view.objects,
             protected=self.protected,
             written=self._standing[name],
         )
+
+    def _renderings_of(self, template: Body) -> Renderings | Finding:
+        metadata = template["metadata"]
+        version = metadata["uid"], metadata["generation"]
+        if self._renderings.get(metadata["name"], (None,))[0] != version:
+            parsed = parse(template["spec"])
+            self._renderings[metadata["name"]] = (
+                version,
+                Renderings(parsed) if isinstance(parsed, TemplateSpec) else parsed,
+            )
+        return self._renderings[metadata["name"]][1]
 
     async def _tell(self, name: str, written: Written) -> None:
         for step in written.steps:
@@ -134,4 +152,4 @@ def _standing(plan: Rollout, written: Written, *, before: Mapping[str, str]) -> 
 
 
 def _digests(steps: Iterable[Step]) -> dict[str, str]:
-    return {step.namespace: rollout.digest(step.body) for step in steps if step.body}
+    return {step.namespace: step.digest for step in steps if step.body}

@@ -19,7 +19,7 @@ Of CREATE and UPDATE only so many are under way at a time; the rest WAITs. A rep
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -27,7 +27,7 @@ from appconnectivity.core import api, naming, status
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.policy import FIELD_MANAGER
 from appconnectivity.core.selectors import Selector
-from appconnectivity.core.template import KIND, Place, RenderError, TemplateSpec, render
+from appconnectivity.core.template import KIND, Place, RenderError, Renderings
 
 Body = Mapping[str, Any]
 
@@ -51,11 +51,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Template:
-    """One template as it was read; ``spec`` is None where it is gone."""
+    """One template as it was read; ``renderings`` is None where it is gone."""
 
     name: str
     uid: str = ""
-    spec: TemplateSpec | None = None
+    renderings: Renderings | None = None
 
     def owns(self, body: Body) -> bool:
         """Ours is what this template owns, or what our field manager has applied (not only its status)."""
@@ -65,29 +65,40 @@ class Template:
             for entry in metadata.get("managedFields") or ()
         )
 
-    def body(self, *, namespace: str, spec: Body) -> dict[str, Any]:
-        """The object that a namespace gets, as it is applied: every field that we own, and no other."""
+    def selects(self, place: Place) -> bool:
+        if self.renderings is None:
+            return False
+        return Selector.of_api(self.renderings.spec.namespace_selector).matches(place.labels)
+
+    def body(self, place: Place) -> dict[str, Any]:
+        """The object that a namespace gets, as it is applied: every field that we own, and no other.
+
+        Raises RenderError where there is none for it.
+        """
+        assert self.renderings is not None  # a template that is gone selects nothing
+        spec = self.renderings.of(place)
         metadata: dict[str, Any] = {
             "annotations": {naming.DESCRIPTION_ANNOTATION: f"Kept as it is by {KIND} {self.name}; edits are undone."},
             "labels": {naming.MANAGED_BY_LABEL: naming.MANAGED_BY, naming.TEMPLATE_LABEL: self.name},
             "name": self.name,
-            "namespace": namespace,
+            "namespace": place.name,
         }
         if self.uid:
             metadata["ownerReferences"] = [
                 {"apiVersion": api.API_VERSION, "controller": True, "kind": KIND, "name": self.name, "uid": self.uid}
             ]
-        return {"apiVersion": api.API_VERSION, "kind": api.KIND, "metadata": metadata, "spec": dict(spec)}
+        return {"apiVersion": api.API_VERSION, "kind": api.KIND, "metadata": metadata, "spec": spec}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One namespace's action: ``body`` is what should stand there, ``observed`` what does."""
+    """One namespace's action: ``body`` (with the ``digest`` of its spec) should stand there, and ``observed`` does."""
 
     action: Action
     namespace: str
     body: Body | None = None
     observed: Body | None = None
+    digest: str = ""
     finding: Finding | None = None
     is_repair: bool = False
 
@@ -132,7 +143,8 @@ def plan(
     places = [body for body in namespaces if not _is_left_alone(body, protected=protected)]
     found = [_judge(template, body, live.get(body["metadata"]["name"]), written=written) for body in places]
     steps = sorted((step for step in found if step is not None), key=lambda step: step.namespace)
-    return Rollout(_within_limit(steps, limit=template.spec.max_concurrent if template.spec else 0))
+    limit = template.renderings.spec.max_concurrent if template.renderings else 0
+    return Rollout(_within_limit(steps, limit=limit))
 
 
 def is_judged(body: Body) -> bool:
@@ -145,15 +157,16 @@ def is_judged(body: Body) -> bool:
 def _judge(template: Template, namespace: Body, live: Body | None, *, written: Mapping[str, str]) -> Step | None:
     place = _place(namespace)
     ours = live is not None and template.owns(live)
-    if template.spec is None or not Selector.of_api(template.spec.namespace_selector).matches(place.labels):
+    if not template.selects(place):
         return _leave(place.name, live) if live is not None and ours else None
     try:
-        body = template.body(namespace=place.name, spec=render(template.spec, place))
+        body = template.body(place)
     except RenderError as error:
         return Step(Action.FAIL, place.name, observed=live, finding=Finding(Reason.RENDER_FAILED, str(error)))
+    said = digest(body)
     if live is not None and not ours and place.name not in written:
-        return Step(Action.CONFLICT, place.name, body, live, _conflict(template.name))
-    return Step(_towards(body, live), place.name, body, live, is_repair=written.get(place.name) == digest(body))
+        return Step(Action.CONFLICT, place.name, body, live, said, _conflict(template.name))
+    return Step(_towards(body, live), place.name, body, live, said, is_repair=written.get(place.name) == said)
 
 
 def _towards(body: Body, live: Body | None) -> Action:
@@ -194,7 +207,7 @@ def _within_limit(steps: list[Step], *, limit: int) -> tuple[Step, ...]:
     found = []
     for step in steps:
         counts = step.action in (Action.CREATE, Action.UPDATE) and not step.is_repair
-        found.append(step if not counts or room > 0 else Step(Action.WAIT, step.namespace, step.body, step.observed))
+        found.append(step if not counts or room > 0 else replace(step, action=Action.WAIT))
         room -= counts
     return tuple(found)
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from appconnectivity.core import api, expressions, ports
+from appconnectivity.core import api, expressions, naming, ports
 from appconnectivity.core.expressions import ExpressionError, Values
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.intent import explain, field_path
@@ -118,6 +118,23 @@ def render(template: TemplateSpec, place: Place) -> dict[str, Any]:
     except ValidationError as error:
         raise RenderError(f"as rendered for {place.name}: {explain(error, at='spec').message}") from error
     return spec
+
+
+@dataclass
+class Renderings:
+    """One version of a template, and what it came to for each namespace, as long as this says the same of itself."""
+
+    spec: TemplateSpec
+    _made: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    _distinct: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def of(self, place: Place) -> dict[str, Any]:
+        """As ``render``. What is the same for many namespaces is kept once."""
+        said = naming.digest([place.labels, place.annotations], length=32)
+        if self._made.get(place.name, ("",))[0] != said:
+            made = render(self.spec, place)
+            self._made[place.name] = said, self._distinct.setdefault(naming.digest(made, length=32), made)
+        return self._made[place.name][1]
 
 
 def _defaults() -> dict[str, Any]:

@@ -117,6 +117,7 @@ class WireLab:
         """Takes all away that a test may have made: objects, policies, Services, pods and hosts; namespaces stay."""
         self._unplug([*self.ends])
         kept = "--field-selector=metadata.name!=kubernetes,metadata.name!=kube-dns"
+        self.plane.kubectl("delete", "appconnectivitytemplates", "--all")
         for kind, options in {"appconnectivities": "--all", "networkpolicies": "--all", "services": kept}.items():
             self.plane.kubectl("delete", kind, options, "--all-namespaces")
         self.plane.kubectl("delete", "pods", "--all", "--all-namespaces", "--grace-period=0", "--force")
