@@ -72,7 +72,7 @@ def sweeper(clock: Clock, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def watchdog(sweeper: Sweeper) -> Watchdog:
-    return Watchdog(queue=sweeper.queue, sweeper=sweeper, watched=())
+    return Watchdog(queue=sweeper.queue, templates=sweeper.templates, sweeper=sweeper, watched=())
 
 
 # The ledger.
@@ -164,7 +164,15 @@ async def test_a_sweep_queues_every_template_also_one_that_has_left_an_object(
     assert [await sweeper.templates.get(), await sweeper.templates.get()] == ["gone", "standard"]
 
 
-@pytest.mark.parametrize("plural", [api.PLURAL, POLICIES, template.PLURAL])
+async def test_without_the_kind_of_templates_the_rest_is_swept(sweeper: Sweeper, client: FakeClient) -> None:
+    client.found |= {api.PLURAL: [body("o", namespace="one")], template.PLURAL: errors.NotFound("no such kind")}
+
+    await sweeper.sweep()
+
+    assert (sweeper.completed, sweeper.queue.depth, sweeper.templates.depth) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("plural", [api.PLURAL, POLICIES])
 async def test_a_sweep_that_could_not_read_everything_concludes_nothing(
     sweeper: Sweeper, client: FakeClient, plural: str
 ) -> None:

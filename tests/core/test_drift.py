@@ -85,7 +85,6 @@ def test_the_last_of_several_managers_did_it() -> None:
 
 def test_our_own_manager_is_nobody_else() -> None:
     assert last_manager(live(COMPILED.policies[0])) == ""
-    assert Drift(NAME, "changed").who == "unknown"
 
 
 def fought(times: int, *, at: float = 0.0) -> RepairLog:

@@ -9,7 +9,7 @@ import pytest
 from appconnectivity.core import rollout, template_status
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.policy import FIELD_MANAGER
-from appconnectivity.core.rollout import Action, Rollout, Template
+from appconnectivity.core.rollout import Action, Rollout, Stood, Template
 from appconnectivity.core.template import Renderings, TemplateSpec, parse
 from builders import flow
 
@@ -66,7 +66,7 @@ def actions(*args: Any, **kwargs: Any) -> dict[str, str]:
 
 DELETING: dict[str, Any] = {"deletionTimestamp": NOW}
 HELD = DELETING | {"finalizers": ["mallory.example/keep"]}
-OWN = {"written": {"team": rollout.digest(standing())}}
+OWN = {"written": {"team": Stood("", rollout.digest(standing()))}}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,9 @@ OWN = {"written": {"team": rollout.digest(standing())}}
         pytest.param(
             namespace(selected=False), [standing(metadata=HELD)], {}, {"team": "release"}, id="held though it must go"
         ),
-        pytest.param(namespace(selected=False), [standing(metadata=DELETING)], {}, {}, id="on its way out by itself"),
+        pytest.param(
+            namespace(uid="n-2"), [foreign()], OWN, {"team": "conflict"}, id="somebody else's in a namespace made anew"
+        ),
         pytest.param(namespace(), [standing()], {"template": GONE}, {"team": "retire"}, id="the template is gone"),
         pytest.param(namespace(**DELETING), [standing()], {}, {}, id="the namespace is ending"),
         pytest.param(namespace(), [standing()], {"protected": {"team"}}, {}, id="the namespace is protected"),
@@ -157,18 +159,43 @@ def test_only_so_many_are_under_way_at_a_time() -> None:
 def test_a_repair_waits_for_nobody() -> None:
     one = template(flow("a", "b"), limit=1)
     busy, broken = standing("n0", of=one, ready="Unknown"), standing("n1", of=one, mode="Audit")
-    written = {"n1": rollout.digest(standing("n1", of=one))}
+    written = {"n1": Stood("", rollout.digest(standing("n1", of=one)))}
 
     found = plan(namespace("n0"), namespace("n1"), template=one, objects=(busy, broken), written=written)
 
     assert [(step.action, step.is_repair) for step in found.steps] == [(Action.KEEP, False), (Action.UPDATE, True)]
 
 
+def test_a_repair_waits_for_nobody_though_the_template_has_changed_meanwhile() -> None:
+    one, changed = template(flow("a", "b"), limit=1), template(flow("a", "c"), limit=1)
+    busy, edited = standing("n0", of=changed, ready="Unknown"), standing("n1", of=one, mode="Audit")
+    written = {name: Stood("", rollout.digest(standing(name, of=one))) for name in ("n1", "n2", "n3")}
+    places = [namespace(name) for name in ("n0", "n1", "n2", "n3")]
+
+    found = actions(*places, template=changed, objects=(busy, edited, standing("n3", of=one)), written=written)
+
+    assert found == {"n0": "keep", "n1": "update", "n2": "create", "n3": "wait"}
+
+
+def test_a_namespace_that_is_behind_holds_up_no_other() -> None:
+    one = template(flow("a", "b"), limit=1)
+    stuck = standing("n0", of=one, ready="Unknown")
+    places = [namespace(name) for name in ("n0", "n1", "n2")]
+
+    assert actions(*places, template=one, objects=(stuck,), behind={"n0", "n1"}) == {
+        "n0": "keep",
+        "n1": "wait",
+        "n2": "create",
+    }
+
+
 def test_a_changed_template_is_no_repair() -> None:
     old = standing()
     changed = template(flow("a", "c"))
 
-    (step,) = plan(namespace(), template=changed, objects=(old,), written={"team": rollout.digest(old)}).steps
+    (step,) = plan(
+        namespace(), template=changed, objects=(old,), written={"team": Stood("", rollout.digest(old))}
+    ).steps
 
     assert (step.action, step.is_repair) == (Action.UPDATE, False)
 

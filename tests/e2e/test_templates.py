@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -315,6 +316,117 @@ def test_a_finalizer_does_not_keep_it_half_deleted(platform: Platform, onboarded
     assert DENY in onboarded.policies()
 
 
+CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}}
+
+
+def owned_by(owner: dict[str, Any], **more: Any) -> dict[str, Any]:
+    identity = {key: owner[key] for key in ("apiVersion", "kind")}
+    return identity | {"name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"], **more}
+
+
+def patch(platform: Platform, team: Team, body: dict[str, Any]) -> None:
+    words = ("patch", "appconn", platform.name, "-n", team.namespace, "--type=merge", "--patch-file=/dev/stdin")
+    team.plane.kubectl(*words, input=json.dumps(body))
+
+
+def test_a_deletion_that_waits_for_something_does_not_keep_it_half_deleted(platform: Platform, onboarded: Team) -> None:
+    """Garbage collection would wait for a dependent that never goes."""
+    before = platform.object(onboarded)
+    dependent: dict[str, Any] = {"name": "mine", "finalizers": ["mallory.example/keep"]}
+    dependent |= {"ownerReferences": [owned_by(before, blockOwnerDeletion=True)]}
+    onboarded.apply(CONFIG_MAP | {"metadata": dependent})
+
+    onboarded.delete("appconn", platform.name, "--cascade=foreground", "--wait=false")
+
+    uid = before["metadata"]["uid"]
+    eventually(lambda: platform.object(onboarded).get("metadata", {}).get("uid", uid) != uid, within=5)
+    onboarded.wait_ready(platform.name)
+    assert DENY in onboarded.policies()
+    onboarded.plane.kubectl(
+        *("patch", "configmap", "mine", "-n", onboarded.namespace, "-p", '{"metadata":{"finalizers":null}}')
+    )
+
+
+def test_another_owner_does_not_keep_it_from_being_put_back(platform: Platform, onboarded: Team) -> None:
+    """An object has one controller at most: where somebody has put in another, ours can't be applied."""
+    onboarded.apply(CONFIG_MAP)
+    other = owned_by(onboarded.get("configmap", "mine"), controller=True)
+
+    patch(platform, onboarded, {"metadata": {"ownerReferences": [other]}, "spec": {"mode": "Audit"}})
+
+    eventually(lambda: platform.object(onboarded)["spec"]["mode"] == "Enforce", within=3)
+    assert DENY in onboarded.policies()
+    owners = [owner["name"] for owner in platform.object(onboarded)["metadata"]["ownerReferences"]]
+    assert owners == [platform.name]
+
+
+def test_a_full_object_does_not_keep_it_from_being_put_back(platform: Platform, onboarded: Team) -> None:
+    full = {"x": "x" * (256 * 1024 - 1)}
+    body = platform.object(onboarded)
+    metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
+    filled = body | {"metadata": metadata | {"annotations": full}, "spec": body["spec"] | {"mode": "Audit"}}
+
+    onboarded.plane.kubectl("replace", "-n", onboarded.namespace, "-f", "-", input=json.dumps(filled))
+
+    eventually(lambda: platform.object(onboarded)["spec"]["mode"] == "Enforce", within=3)
+    assert DENY in onboarded.policies()
+
+
+def test_a_namespace_whose_object_is_refused_holds_up_no_other(
+    platform: Platform, new_team: Callable[..., Team], installed: ControlPlane
+) -> None:
+    """A quota or an admission policy may refuse the object; here the namespace lets nobody make one."""
+    first, second = new_team(), new_team()
+    policy = refusing(first.namespace, platform.name)
+    installed.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(policy))
+    wanted = ("create", "--dry-run=server", "-n", first.namespace, "-f", "-")
+    text = yaml.safe_dump(appconn(platform.name))
+    eventually(lambda: "denied" in installed.kubectl(*wanted, input=text, check=False).stderr)
+
+    platform.apply(flow("a", "b", 80), maxConcurrent=1)
+    for team in (first, second):
+        platform.put_label(team)
+
+    eventually(lambda: platform.object(second))
+    second.wait_ready(platform.name)
+    eventually(lambda: platform.status()["readyNamespaces"] == "1/2")
+    assert [(row["namespace"], row["reason"]) for row in platform.status()["failures"]] == [
+        (first.namespace, "WriteFailed")
+    ]
+    assert first.namespace in platform.ready()["message"]
+    installed.kubectl("delete", "-f", "-", input=yaml.safe_dump_all(policy))
+
+
+def refusing(namespace: str, name: str) -> list[dict[str, Any]]:
+    """Admission that lets nobody make this object."""
+    rule = {
+        "apiGroups": ["appconnectivity.io"],
+        "apiVersions": ["v1alpha1"],
+        "resources": ["appconnectivities"],
+        "operations": ["CREATE"],
+    }
+    spec = {
+        "matchConstraints": {"resourceRules": [rule]},
+        "validations": [
+            {
+                "expression": f"object.metadata.name != '{name}' || request.namespace != '{namespace}'",
+                "message": "denied",
+            }
+        ],
+    }
+    kinds = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+    specs = (spec, {"policyName": "refuse-one", "validationActions": ["Deny"]})
+    return [
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": "refuse-one"},
+            "spec": said,
+        }
+        for kind, said in zip(kinds, specs, strict=True)
+    ]
+
+
 def test_another_object_can_not_be_put_in_its_place(platform: Platform, onboarded: Team) -> None:
     hole = appconn(platform.name, flow({"entity": "Any"}, {"podSelector": {}}, "*"), mode="Audit")
 
@@ -338,6 +450,22 @@ def test_whoever_keeps_editing_it_does_not_get_it_switched_off(platform: Platfor
 
     eventually(lambda: platform.object(onboarded)["spec"]["mode"] == "Enforce", within=2)
     assert writes(onboarded.plane, since=since, resource="networkpolicies") == []
+
+
+def test_whoever_edits_it_all_the_time_does_not_get_its_word_into_the_policies(
+    platform: Platform, onboarded: Team
+) -> None:
+    before = {name: body["spec"] for name, body in onboarded.policies().items()}
+    kubectl = f"{onboarded.plane.kubectl_path} --kubeconfig {onboarded.plane.kubeconfig}"
+    edit = f"{kubectl} patch appconn {platform.name} -n {onboarded.namespace} --type=merge -p"
+    loop = f'for n in $(seq 60); do {edit} \'{{"spec": {{"appLabel": "m\'$n\'"}}}}\' >/dev/null; done'
+    attackers = [subprocess.Popen(["bash", "-c", loop]) for _ in range(2)]
+    while any(attacker.poll() is None for attacker in attackers):
+        assert {name: body["spec"] for name, body in onboarded.policies().items()} == before
+        time.sleep(0.2)
+
+    eventually(lambda: "appLabel" not in platform.object(onboarded)["spec"], within=3)
+    assert {name: body["spec"] for name, body in onboarded.policies().items()} == before
 
 
 def test_an_object_of_the_team_goes_on_beside_it(platform: Platform, onboarded: Team) -> None:

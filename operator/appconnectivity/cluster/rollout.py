@@ -11,9 +11,11 @@ from appconnectivity.cluster import errors
 from appconnectivity.cluster.client import Client
 from appconnectivity.cluster.kinds import APP_CONNECTIVITY, NAMESPACE, TEMPLATE
 from appconnectivity.core.findings import Finding, Reason
-from appconnectivity.core.rollout import Action, Rollout, Step, foreign_finalizers, matches
+from appconnectivity.core.rollout import Action, Rollout, Step, matches
 
 Body = Mapping[str, Any]
+
+_OURS = ("labels", "annotations", "ownerReferences")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,10 @@ class View:
 
 @dataclass
 class Written:
-    """What came of a rollout's steps. ``failures`` are by namespace; so are ``bodies``, the objects as they stand."""
+    """What came of a rollout's steps; one that had nothing to write is none of them.
+
+    ``failures`` are by namespace; so are ``bodies``, the objects as they stand.
+    """
 
     steps: list[Step] = field(default_factory=list)
     bodies: dict[str, Body] = field(default_factory=dict)
@@ -51,16 +56,10 @@ class Onboarder:
         return View(template, namespaces, objects)
 
     async def apply(self, rollout: Rollout) -> Written:
-        """Carries out what writes something. A refused write concerns that namespace alone.
-
-        Raises errors.Unavailable, once nothing is under way any more.
-        """
+        """Carries out what writes something. A write that fails, however it does, concerns that namespace alone."""
         written = Written()
         steps = rollout.of(Action.CREATE, Action.UPDATE, Action.RELEASE, Action.RETIRE, Action.DELETE)
-        ends = await asyncio.gather(*(self._one(step, written) for step in steps), return_exceptions=True)
-        for end in ends:
-            if isinstance(end, BaseException):
-                raise end
+        await asyncio.gather(*(self._one(step, written) for step in steps))
         return written
 
     async def _one(self, step: Step, written: Written) -> None:
@@ -72,44 +71,70 @@ class Onboarder:
             written.stale.append(step.namespace)
         except errors.Forbidden as error:
             written.failures[step.namespace] = Finding(Reason.FORBIDDEN, str(error))
-        except errors.Rejected as error:
+        except (errors.Rejected, errors.Unavailable) as error:
             written.failures[step.namespace] = Finding(Reason.WRITE_FAILED, str(error))
         else:
-            written.steps.append(step)
-            written.bodies[step.namespace] = body
+            if body is not None:
+                written.steps.append(step)
+                written.bodies[step.namespace] = body
 
-    async def _write(self, step: Step) -> Body:
+    async def _write(self, step: Step) -> Body | None:
+        """The object after it was written (or before it went); None where there was nothing to do."""
         match step.action:
             case Action.DELETE:
                 await self._client.delete(APP_CONNECTIVITY, _observed(step))
+                return _observed(step)
             case Action.RETIRE:
-                return await self._patch(step, {"op": "add", "path": "/spec/mode", "value": "Audit"})
-            case Action.RELEASE if foreign_finalizers(_observed(step)):
-                return await self._patch(step, {"op": "remove", "path": "/metadata/finalizers"})
-            case Action.CREATE | Action.UPDATE:
-                return await self._apply(step)
-        return _observed(step)
+                return await self._patch(step, _set("/spec/mode", "Audit"))
+            case Action.RELEASE if _observed(step)["metadata"].get("finalizers"):
+                return await self._patch(step, _set("/metadata/finalizers", []))
+            case Action.CREATE:
+                return await self._create(step)
+            case Action.UPDATE:
+                return await self._update(step)
+        return None
 
-    async def _apply(self, step: Step) -> Body:
-        assert step.body is not None  # what is to be applied has a body
-        # Without force an object that somebody has made meanwhile is a conflict.
-        body = await self._client.apply(APP_CONNECTIVITY, step.body, force=step.action is Action.UPDATE)
-        if matches(step.body, body):
-            return body
-        operations = [
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]},
-            {"op": "replace", "path": "/spec", "value": step.body["spec"]},
-        ]
-        body = await self._client.patch(APP_CONNECTIVITY, body, operations)
-        if not matches(step.body, body):
-            raise errors.Rejected("the object was changed by an admission webhook or policy while it was written")
-        return body
+    async def _create(self, step: Step) -> Body:
+        """Without force an object that somebody has made meanwhile is a conflict."""
+        body = await self._client.apply(APP_CONNECTIVITY, _desired(step), force=False)
+        return _checked(step, body)
+
+    async def _update(self, step: Step) -> Body:
+        """Applies; and where others have put more into the object than apply takes out or bears, replaces it whole."""
+        try:
+            body = await self._client.apply(APP_CONNECTIVITY, _desired(step), force=True)
+        except (errors.Rejected, errors.Unavailable):
+            return await self._replace(step)
+        return body if matches(_desired(step), body) else await self._replace(step)
+
+    async def _replace(self, step: Step) -> Body:
+        """Whatever resourceVersion it has by now: who edits it all the time must not win by that."""
+        desired = _desired(step)
+        fields = {"/spec": desired["spec"], "/metadata/finalizers": []}
+        fields |= {f"/metadata/{key}": desired["metadata"][key] for key in _OURS if key in desired["metadata"]}
+        uid = {"op": "test", "path": "/metadata/uid", "value": _observed(step)["metadata"]["uid"]}
+        operations = [uid, *(_set(path, value) for path, value in fields.items())]
+        return _checked(step, await self._client.patch(APP_CONNECTIVITY, _observed(step), operations))
 
     async def _patch(self, step: Step, operation: Mapping[str, Any]) -> Body:
         observed = _observed(step)
-        version = observed["metadata"]["resourceVersion"]
-        guard = {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
+        guard = {"op": "replace", "path": "/metadata/resourceVersion", "value": observed["metadata"]["resourceVersion"]}
         return await self._client.patch(APP_CONNECTIVITY, observed, [guard, operation])
+
+
+def _set(path: str, value: Any) -> dict[str, Any]:
+    return {"op": "add", "path": path, "value": value}
+
+
+def _checked(step: Step, body: Body) -> Body:
+    if not matches(_desired(step), body):
+        raise errors.Rejected("the object was changed by somebody, or by an admission policy, while it was written")
+    return body
+
+
+def _desired(step: Step) -> Body:
+    assert step.body is not None  # what is to stand has a body
+    return step.body
 
 
 def _observed(step: Step) -> Body:

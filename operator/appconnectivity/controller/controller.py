@@ -33,8 +33,6 @@ from appconnectivity.settings import Settings
 _WATCHED = (APP_CONNECTIVITY, TEMPLATE, NETWORK_POLICY, NAMESPACE, SERVICE, ENDPOINT_SLICE)
 # A pass that has begun is given this long to end when the operator is stopped (the kubelet kills after 15 s).
 STOP_SECONDS = 7.0
-# A pass over a template reads every namespace: what happens meanwhile is taken together.
-TEMPLATE_PAUSE_SECONDS = 0.1
 
 
 class Controller:
@@ -74,10 +72,11 @@ class Controller:
             disturbed=self._rollouts.disturbed,
         )
         over_namespaces = Worker("namespace", self._queue, reconciler.reconcile, metrics)
-        over_templates = Worker("template", self._templates, self._rollouts.reconcile, metrics, TEMPLATE_PAUSE_SECONDS)
+        # A pass over a template reads every namespace, so it should not be made for each of them.
+        over_templates = Worker("template", self._templates, self._rollouts.reconcile, metrics, restful=True)
         self._workers = [over_templates, *[over_namespaces] * settings.workers]
         watched = tuple(kind.plural for kind in _WATCHED)
-        watchdog = Watchdog(queue=self._queue, sweeper=self._sweeper, watched=watched)
+        watchdog = Watchdog(queue=self._queue, templates=self._templates, sweeper=self._sweeper, watched=watched)
         self._probes = Probes(watchdog=watchdog, queue=self._queue, sweeper=self._sweeper, metrics=metrics)
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from appconnectivity import __version__
 
 _PREFIX = "appconnectivity"
+MAX_MANAGERS = 50
 
 
 @dataclass
@@ -46,6 +47,12 @@ class Metrics:
         info = self._gauge("build_info", "1, labelled with the version.", ["version"])
         info.labels(__version__).set(1)
         self._flow_labels: dict[str, set[str]] = {}
+        self._managers: set[str] = set()
+
+    def observe_drift(self, manager: str) -> None:
+        """A repair. Field managers are names that anybody may choose: past so many they are one."""
+        self._managers |= {manager} if len(self._managers) < MAX_MANAGERS else set()
+        self.drift.labels((manager or "unknown") if manager in self._managers else "other").inc()
 
     def observe_request(self, verb: str, kind: str, code: int) -> None:
         self.requests.labels(verb, kind, str(code)).inc()

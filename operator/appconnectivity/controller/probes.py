@@ -30,6 +30,7 @@ class Watchdog:
     """Says what is wrong with the operator; empty where nothing is."""
 
     queue: WorkQueue
+    templates: WorkQueue
     sweeper: Sweeper
     watched: tuple[str, ...]
     _silent_since: float | None = None
@@ -37,8 +38,9 @@ class Watchdog:
     def complaints(self) -> list[str]:
         now = self.sweeper.clock()
         found = [f"deaf to {plural}" for plural, rounds in self.sweeper.deaf_rounds.items() if rounds >= DEAF_ROUNDS]
-        if self.queue.oldest_seconds > OLDEST_QUEUED_SECONDS:
-            found.append(f"a namespace has been waiting for {self.queue.oldest_seconds:.0f} s")
+        for what, queue in (("namespace", self.queue), ("template", self.templates)):
+            if queue.oldest_seconds > OLDEST_QUEUED_SECONDS:
+                found.append(f"a {what} has been waiting for {queue.oldest_seconds:.0f} s")
         is_overdue = now - self.sweeper.last_success > SWEEPS_MISSED * self.sweeper.interval + WATCHER_GRACE_SECONDS
         if self.sweeper.completed and is_overdue and not self.sweeper.api_is_down:
             found.append("no sweep has been completed for three intervals")

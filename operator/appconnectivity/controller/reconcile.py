@@ -153,7 +153,7 @@ class Reconciler:
             if found.name not in repaired:
                 continue
             self._log(observation.namespace).record(found.name, now=self.monotonic())
-            self.metrics.drift.labels(found.who).inc()
+            self.metrics.observe_drift(found.manager)
             logger.warning("%s, in namespace %s", found.sentence, observation.namespace)
             finding = Finding(Reason.DRIFT_REPAIRED, found.sentence)
             await self._event(bodies[owners[found.name]], finding, warning=True)

@@ -16,7 +16,7 @@ from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.worker import Result
 from appconnectivity.core import changes, drift, rollout, template_status
 from appconnectivity.core.findings import Finding, Reason
-from appconnectivity.core.rollout import Action, Rollout, Step, Template
+from appconnectivity.core.rollout import Action, Rollout, Step, Stood, Template
 from appconnectivity.core.template import Renderings, TemplateSpec, parse
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,10 @@ Body = Mapping[str, Any]
 
 # A template that has not put its object back by then can't: its rendering fails, or the API server refuses it.
 REPAIRED_SECONDS = 10.0
+# What takes longer holds up no other namespace of a rollout.
+ON_THEIR_WAY_SECONDS = 60.0
+# Whoever edits an object all the time is told of as often as this, though each edit is undone.
+TOLD_SECONDS = 10.0
 
 
 @dataclass
@@ -40,9 +44,11 @@ class Rollouts:
     protected: frozenset[str]
     monotonic: Callable[[], float]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _standing: dict[str, dict[str, str]] = field(default_factory=dict)
+    _standing: dict[str, dict[str, Stood]] = field(default_factory=dict)
+    _on_their_way: dict[str, dict[str, float]] = field(default_factory=dict)
     _renderings: dict[str, tuple[tuple[str, int], Renderings | Finding]] = field(default_factory=dict)
-    _disturbed_since: dict[str, float] = field(default_factory=dict)
+    _disturbed_since: dict[tuple[str, str], float] = field(default_factory=dict)
+    _told: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def names(self) -> Collection[str]:
@@ -56,10 +62,15 @@ class Rollouts:
         namespace has objects of its team, too.
         """
         found = {body["metadata"]["name"]: rollout.digest(body) for body in objects}
-        if all(found.get(name) == known.get(namespace, found.get(name)) for name, known in self._standing.items()):
-            self._disturbed_since.pop(namespace, None)
+        told = [self._is_disturbed(name, namespace, found.get(name)) for name in self._standing]
+        return any(told)
+
+    def _is_disturbed(self, name: str, namespace: str, found: str | None) -> bool:
+        known, key = self._standing[name].get(namespace), (name, namespace)
+        if known is None or known.digest == found:
+            self._disturbed_since.pop(key, None)
             return False
-        return self.monotonic() - self._disturbed_since.setdefault(namespace, self.monotonic()) < REPAIRED_SECONDS
+        return self.monotonic() - self._disturbed_since.setdefault(key, self.monotonic()) < REPAIRED_SECONDS
 
     async def reconcile(self, name: str) -> Result:
         """One pass. Raises errors.ClusterError where something could not be read: then nothing was concluded."""
@@ -72,12 +83,17 @@ class Rollouts:
             return Result(complete=True)
         # Said before it is written, so that its event finds it known.
         self._standing[name] = standing | _digests(plan.of(Action.CREATE, Action.UPDATE))
-        written = await self.onboarder.apply(plan)
-        self._standing[name] = _standing(plan, written, before=standing)
+        written = Written()
+        try:
+            written = await self.onboarder.apply(plan)
+        finally:
+            self._standing[name] = _standing(plan, written, before=standing)
+        self._note_progress(name, plan, written)
         await self._tell(name, written)
         if view.template is None and not plan.steps:
             self._standing.pop(name)
             self._renderings.pop(name, None)
+            self._on_their_way.pop(name, None)
         await self._report(view, plan, written.failures, refusal=None)
         return Result(complete=not written.failures and not written.stale)
 
@@ -92,7 +108,19 @@ class Rollouts:
             objects=view.objects,
             protected=self.protected,
             written=self._standing[name],
+            behind=self._behind(name),
         )
+
+    def _behind(self, name: str) -> set[str]:
+        now = self.monotonic()
+        return {at for at, since in self._on_their_way.get(name, {}).items() if now - since > ON_THEIR_WAY_SECONDS}
+
+    def _note_progress(self, name: str, plan: Rollout, written: Written) -> None:
+        """Since when each namespace is on its way; one that was refused is behind at once."""
+        before, now = self._on_their_way.get(name, {}), self.monotonic()
+        moving = [step for step in plan.of(Action.KEEP) if not rollout.is_judged(step.observed or {})]
+        found = {step.namespace: before.get(step.namespace, now) for step in (*moving, *written.steps)}
+        self._on_their_way[name] = found | dict.fromkeys(written.failures, now - ON_THEIR_WAY_SECONDS - 1)
 
     def _renderings_of(self, template: Body) -> Renderings | Finding:
         metadata = template["metadata"]
@@ -108,15 +136,22 @@ class Rollouts:
     async def _tell(self, name: str, written: Written) -> None:
         for step in written.steps:
             logger.info("%s AppConnectivity %s/%s of a template", step.action.value, step.namespace, name)
-            if not step.is_repair:
-                continue
-            manager = drift.last_manager(step.observed) if step.observed else ""
-            self.metrics.drift.labels(manager or "unknown").inc()
-            how = "changed" if step.action is Action.UPDATE else "deleted"
-            by = f"by {manager}" if manager else "(the API server's audit log says by whom)"
-            sentence = f"AppConnectivity {name} was {how} {by} and has been put back, as its template says"
-            logger.warning("%s, in namespace %s", sentence, step.namespace)
-            await self._event(written.bodies[step.namespace], Finding(Reason.DRIFT_REPAIRED, sentence), warning=True)
+            self._disturbed_since.pop((name, step.namespace), None)
+            if step.is_repair and step.action in (Action.CREATE, Action.UPDATE):
+                await self._tell_of_repair(name, step, written.bodies[step.namespace])
+
+    async def _tell_of_repair(self, name: str, step: Step, body: Body) -> None:
+        manager = drift.last_manager(step.observed) if step.observed else ""
+        self.metrics.observe_drift(manager)
+        key, now = (name, step.namespace), self.monotonic()
+        if now - self._told.get(key, -TOLD_SECONDS) < TOLD_SECONDS:
+            return
+        self._told = {at: told for at, told in self._told.items() if now - told < TOLD_SECONDS} | {key: now}
+        how = "changed" if step.action is Action.UPDATE else "deleted"
+        by = f"by {manager}" if manager else "(the API server's audit log says by whom)"
+        sentence = f"AppConnectivity {name} was {how} {by} and has been put back, as its template says"
+        logger.warning("%s, in namespace %s", sentence, step.namespace)
+        await self._event(body, Finding(Reason.DRIFT_REPAIRED, sentence), warning=True)
 
     async def _report(
         self, view: View, plan: Rollout | None, failures: Mapping[str, Finding], *, refusal: Finding | None
@@ -143,13 +178,12 @@ class Rollouts:
             logger.warning("event for %s: %s", body["metadata"]["name"], error)
 
 
-def _standing(plan: Rollout, written: Written, *, before: Mapping[str, str]) -> dict[str, str]:
-    """The digests of what stands now, by namespace; where that can't be told, of what stood before."""
-    untold = {*written.stale, *(step.namespace for step in plan.of(Action.FAIL, Action.WAIT) if step.is_selected)}
-    kept = {namespace: digest for namespace, digest in before.items() if namespace in untold}
-    stands = [*plan.of(Action.KEEP, Action.RELEASE), *(step for step in written.steps if step.is_selected)]
-    return kept | _digests(stands)
+def _standing(plan: Rollout, written: Written, *, before: Mapping[str, Stood]) -> dict[str, Stood]:
+    """What stands now, by namespace; where nothing could be done, what stood before."""
+    ours = {step.namespace for step in plan.selected if step.action is not Action.CONFLICT}
+    kept = {namespace: stood for namespace, stood in before.items() if namespace in ours}
+    return kept | _digests([*plan.of(Action.KEEP), *written.steps])
 
 
-def _digests(steps: Iterable[Step]) -> dict[str, str]:
-    return {step.namespace: step.digest for step in steps if step.body}
+def _digests(steps: Iterable[Step]) -> dict[str, Stood]:
+    return {step.namespace: step.stands for step in steps if step.stands and step.action is not Action.RELEASE}

@@ -100,9 +100,8 @@ class Sweeper:
     async def sweep(self) -> None:
         """One look at everything: queues each namespace that has objects, or policies of ours that may be left over,
         and each template, also one that is gone and may have left an object."""
-        objects, policies, templates = await asyncio.gather(
-            self.client.list(APP_CONNECTIVITY), self.client.list(NETWORK_POLICY), self.client.list(TEMPLATE)
-        )
+        objects, policies = await asyncio.gather(self.client.list(APP_CONNECTIVITY), self.client.list(NETWORK_POLICY))
+        templates = await self._templates()
         for template in sorted({body["metadata"]["name"] for body in templates} | _templates_of(objects)):
             self.templates.add(template, patient=True)
         ours = [body for body in policies if is_ours(body) or _is_marked(body)]
@@ -114,6 +113,14 @@ class Sweeper:
         self.metrics.last_sweep.set_to_current_time()
         for kind, bodies in ((APP_CONNECTIVITY, objects), (NETWORK_POLICY, policies), (TEMPLATE, templates)):
             self._suspect(kind.plural, bodies)
+
+    async def _templates(self) -> list[dict[str, Any]]:
+        """Without them (their CRD is not there, say) the rest is swept all the same."""
+        try:
+            return await self.client.list(TEMPLATE)
+        except errors.ClusterError as error:
+            logger.warning("sweep of templates: %s; nothing is concluded from it", error)
+            return []
 
     def _suspect(self, plural: str, bodies: list[dict[str, Any]]) -> None:
         ledger = self.ledgers[plural]

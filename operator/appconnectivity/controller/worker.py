@@ -13,6 +13,8 @@ from appconnectivity.controller.queue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_REST = 1.0
+
 
 @dataclass(frozen=True)
 class Result:
@@ -24,20 +26,24 @@ class Result:
 
 @dataclass(frozen=True)
 class Worker:
-    """``what`` names a key's kind in logs; ``pause`` is how many seconds lie between two passes at the least."""
+    """``what`` names a key's kind in logs. A ``restful`` worker rests for as long as its last pass took, and at most a
+    second: what happens meanwhile is taken together.
+    """
 
     what: str
     queue: WorkQueue
     reconcile: Callable[[str], Awaitable[Result]]
     metrics: Metrics
-    pause: float = 0.0
+    restful: bool = False
 
     async def run(self) -> None:
         """Until the queue is closed."""
         while (key := await self.queue.get()) is not None:
+            start = asyncio.get_running_loop().time()
             try:
                 await self._pass(key)
-                await asyncio.sleep(self.pause)
+                if self.restful:
+                    await asyncio.sleep(min(_LONGEST_REST, asyncio.get_running_loop().time() - start))
             finally:
                 self.queue.done(key)
 

@@ -24,10 +24,6 @@ class Drift:
     manager: str = ""
 
     @property
-    def who(self) -> str:
-        return self.manager or "unknown"
-
-    @property
     def sentence(self) -> str:
         who = f"by {self.manager}" if self.manager else "(the API server's audit log says by whom)"
         return f"NetworkPolicy {self.name} was {self.change} {who} and has been put back"
@@ -44,10 +40,11 @@ def find(plan: Plan, *, written: Mapping[str, str]) -> tuple[Drift, ...]:
 
 
 def last_manager(body: Mapping[str, Any]) -> str:
-    """The field manager other than ours that wrote last; empty where there is none."""
-    entries = body["metadata"].get("managedFields") or ()
+    """The field manager other than ours that wrote last, and since we did; empty where there is none."""
+    entries = [e for e in body["metadata"].get("managedFields") or () if not e.get("subresource")]
+    ours = max((e.get("time") or "" for e in entries if e.get("manager") == FIELD_MANAGER), default="")
     others = [(e.get("time") or "", e["manager"]) for e in entries if e.get("manager") not in (None, FIELD_MANAGER)]
-    return max(others, default=("", ""))[1]
+    return max((entry for entry in others if entry[0] >= ours), default=("", ""))[1]
 
 
 def _judge(step: Step, *, written: Mapping[str, str]) -> Drift | None:

@@ -7,7 +7,7 @@ why the sandbox alone is not enough). What is undefined is an error, never empty
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -157,6 +157,17 @@ def _finalize(value: Any) -> Any:
     return value
 
 
+def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, for texts that are not longer than a value may be."""
+
+    def filtered(value: str, *arguments: str) -> Any:
+        if len(value) > MAX_VALUE:
+            raise ExpressionError(f"a text of more than {MAX_VALUE} characters")
+        return function(value, *arguments)
+
+    return filtered
+
+
 def _replace(value: str, old: str, new: str) -> str:
     if not old or len(value) + value.count(old) * len(new) > MAX_VALUE:
         raise ExpressionError("replace needs something to replace, and must not make a long text")
@@ -175,8 +186,14 @@ def _shown(text: str) -> str:
 def _environment() -> _Environment:
     made = _Environment(undefined=StrictUndefined, finalize=_finalize, keep_trailing_newline=True)
     kept = {name: made.filters[name] for name in ("default", "d")}
-    texts = {"lower": str.lower, "upper": str.upper, "trim": str.strip, "replace": _replace, "split": _split}
-    made.filters = kept | texts
+    texts: dict[str, Callable[..., Any]] = {
+        "lower": str.lower,
+        "upper": str.upper,
+        "trim": str.strip,
+        "replace": _replace,
+        "split": _split,
+    }
+    made.filters = kept | {name: _bounded(function) for name, function in texts.items()}
     made.tests = {name: made.tests[name] for name in ("defined", "undefined")}
     made.tests |= {"startswith": str.startswith, "endswith": str.endswith}
     made.globals = {}

@@ -5,7 +5,7 @@
 | selected           | none                          | CREATE                                                    |
 | selected           | ours, says the same           | KEEP                                                      |
 | selected           | ours, says something else     | UPDATE                                                    |
-| selected           | ours, being deleted           | RELEASE (finalizers of others would keep it for ever)     |
+| selected           | ours, being deleted           | RELEASE (finalizers would keep it half deleted)           |
 | selected           | not ours, in place of ours    | UPDATE (whoever may delete ours can't put another there)  |
 | selected           | not ours                      | CONFLICT                                                  |
 | selected, no spec  | any                           | FAIL (what stands stays)                                  |
@@ -31,9 +31,6 @@ from appconnectivity.core.template import KIND, Place, RenderError, Renderings
 
 Body = Mapping[str, Any]
 
-# Garbage collection's own: they end by themselves, and mean what they say.
-_FINALIZERS_OF_KUBERNETES = frozenset({"foregroundDeletion", "orphan"})
-
 
 class Action(StrEnum):
     """What is to be done in one namespace; KEEP, WAIT, CONFLICT and FAIL write nothing."""
@@ -47,6 +44,14 @@ class Action(StrEnum):
     WAIT = "wait"
     CONFLICT = "conflict"
     FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Stood:
+    """What is known to have stood in a namespace: the namespace's uid, and the digest of the object's spec."""
+
+    namespace_uid: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -92,13 +97,13 @@ class Template:
 
 @dataclass(frozen=True)
 class Step:
-    """One namespace's action: ``body`` (with the ``digest`` of its spec) should stand there, and ``observed`` does."""
+    """One namespace's action: ``body`` should stand there (as ``stands`` tells in short), and ``observed`` does."""
 
     action: Action
     namespace: str
     body: Body | None = None
     observed: Body | None = None
-    digest: str = ""
+    stands: Stood | None = None
     finding: Finding | None = None
     is_repair: bool = False
 
@@ -133,18 +138,20 @@ def plan(
     namespaces: Iterable[Body],
     objects: Iterable[Body],
     protected: Collection[str],
-    written: Mapping[str, str],
+    written: Mapping[str, Stood],
+    behind: Collection[str] = (),
 ) -> Rollout:
     """What brings the objects of the template's name (a complete LIST) to what it says for these namespaces.
 
-    ``written`` tells, by namespace, the digests of the specs that we know to have stood there.
+    ``written`` tells, by namespace, what we know to have stood there. Namespaces that are ``behind`` (refused, or on
+    their way for too long) hold up no other.
     """
     live = {body["metadata"]["namespace"]: body for body in objects}
     places = [body for body in namespaces if not _is_left_alone(body, protected=protected)]
     found = [_judge(template, body, live.get(body["metadata"]["name"]), written=written) for body in places]
     steps = sorted((step for step in found if step is not None), key=lambda step: step.namespace)
     limit = template.renderings.spec.max_concurrent if template.renderings else 0
-    return Rollout(_within_limit(steps, limit=limit))
+    return Rollout(_within_limit(steps, limit=limit, behind=behind))
 
 
 def is_judged(body: Body) -> bool:
@@ -154,7 +161,7 @@ def is_judged(body: Body) -> bool:
     return is_current and status.condition(reported, "Ready").get("status") != "Unknown"
 
 
-def _judge(template: Template, namespace: Body, live: Body | None, *, written: Mapping[str, str]) -> Step | None:
+def _judge(template: Template, namespace: Body, live: Body | None, *, written: Mapping[str, Stood]) -> Step | None:
     place = _place(namespace)
     ours = live is not None and template.owns(live)
     if not template.selects(place):
@@ -163,10 +170,13 @@ def _judge(template: Template, namespace: Body, live: Body | None, *, written: M
         body = template.body(place)
     except RenderError as error:
         return Step(Action.FAIL, place.name, observed=live, finding=Finding(Reason.RENDER_FAILED, str(error)))
-    said = digest(body)
-    if live is not None and not ours and place.name not in written:
-        return Step(Action.CONFLICT, place.name, body, live, said, _conflict(template.name))
-    return Step(_towards(body, live), place.name, body, live, said, is_repair=written.get(place.name) == said)
+    uid = namespace["metadata"].get("uid", "")
+    stood, stands = written.get(place.name), Stood(uid, digest(body))
+    known = stood if stood is not None and stood.namespace_uid == uid else None
+    if live is not None and not ours and known is None:
+        return Step(Action.CONFLICT, place.name, body, live, finding=_conflict(template.name))
+    is_repair = known is not None and (known == stands or live is None or digest(live) != known.digest)
+    return Step(_towards(body, live), place.name, body, live, stands, is_repair=is_repair)
 
 
 def _towards(body: Body, live: Body | None) -> Action:
@@ -188,28 +198,22 @@ def matches(body: Body, live: Body) -> bool:
     )
 
 
-def foreign_finalizers(body: Body) -> list[str]:
-    """Finalizers that would keep the object although it is to go."""
-    return [name for name in body["metadata"].get("finalizers") or () if name not in _FINALIZERS_OF_KUBERNETES]
-
-
 def _leave(namespace: str, live: Body) -> Step | None:
     """On the way out: first without policies, in the order in which these have to go, then without the object."""
     if live["metadata"].get("deletionTimestamp"):
-        return Step(Action.RELEASE, namespace, observed=live) if foreign_finalizers(live) else None
+        return Step(Action.RELEASE, namespace, observed=live)
     if (live.get("spec") or {}).get("mode") != api.Mode.AUDIT:
         return Step(Action.RETIRE, namespace, observed=live)
     return Step(Action.DELETE if is_judged(live) else Action.WAIT, namespace, observed=live)
 
 
-def _within_limit(steps: list[Step], *, limit: int) -> tuple[Step, ...]:
-    room = limit - sum(step.action is Action.KEEP and not is_judged(step.observed or {}) for step in steps)
-    found = []
-    for step in steps:
-        counts = step.action in (Action.CREATE, Action.UPDATE) and not step.is_repair
-        found.append(step if not counts or room > 0 else replace(step, action=Action.WAIT))
-        room -= counts
-    return tuple(found)
+def _within_limit(steps: list[Step], *, limit: int, behind: Collection[str]) -> tuple[Step, ...]:
+    """The steps, with those that have to wait for room; room goes first to namespaces that are not behind."""
+    on_their_way = [step for step in steps if step.action is Action.KEEP and not is_judged(step.observed or {})]
+    asking = [step for step in steps if step.action in (Action.CREATE, Action.UPDATE) and not step.is_repair]
+    room = max(0, limit - sum(step.namespace not in behind for step in on_their_way))
+    waiting = {step.namespace for step in sorted(asking, key=lambda step: step.namespace in behind)[room:]}
+    return tuple(replace(step, action=Action.WAIT) if step.namespace in waiting else step for step in steps)
 
 
 def _conflict(name: str) -> Finding:

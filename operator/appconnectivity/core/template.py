@@ -23,6 +23,8 @@ PLURAL = "appconnectivitytemplates"
 
 MAX_PARAMETERS = 32
 MAX_EXPRESSIONS = 512
+# How often flows may be looked at for one namespace, of which so many may be there in the end as an object may have.
+MAX_REPEATED = 256
 DEFAULT_CONCURRENT = 20
 
 _AT = ("spec", "template", "spec")
@@ -143,17 +145,20 @@ def _defaults() -> dict[str, Any]:
 
 def _flows(raws: list[Any], *, at: Path, scope: _Scope) -> list[Any]:
     found: list[Any] = []
-    for index, raw in enumerate(raws):
-        found += _flow(raw, at=(*at, index), scope=scope)
+    scopes = [_scopes(raw, at=(*at, index), scope=scope) for index, raw in enumerate(raws)]
+    if (count := sum(map(len, scopes))) > MAX_REPEATED:
+        raise RenderError(f"{field_path(*at)}: {count} items of forEach and flows without it, more than {MAX_REPEATED}")
+    for index, (raw, inner) in enumerate(zip(raws, scopes, strict=True)):
+        found += _flow(raw, at=(*at, index), scopes=inner)
         if len(found) > api.MAX_FLOWS:
             raise RenderError(f"{field_path(*at, index)}: with this there are more than {api.MAX_FLOWS} flows")
     return found
 
 
-def _flow(raw: Mapping[str, Any], *, at: Path, scope: _Scope) -> Iterator[Any]:
+def _flow(raw: Mapping[str, Any], *, at: Path, scopes: list[_Scope]) -> Iterator[Any]:
     """The flow as often as its ``forEach`` and ``when`` say."""
     body = {key: value for key, value in raw.items() if key not in _BARE}
-    for inner in _scopes(raw, at=at, scope=scope):
+    for inner in scopes:
         if "when" not in raw or _told(expressions.is_true, raw["when"], inner.variables, at=(*at, "when")):
             yield _fill(body, at=at, scope=inner)
 
@@ -183,7 +188,7 @@ def _fill(value: Any, *, at: Path, scope: _Scope) -> Any:
 def _refuse_words(made: str, *, at: Path) -> None:
     """Raises RenderError for a value of the namespace's that would be more than a value."""
     name = next(str(part) for part in reversed(at) if isinstance(part, str))
-    if name in _WORDS:
+    if name in _WORDS and "matchLabels" not in at:
         raise RenderError(f"{field_path(*at)}: this can come from parameters, not from what a namespace says of itself")
     if name == "ports" and not _is_one_port(made):
         raise RenderError(f"{field_path(*at)}: what a namespace says of itself must be one port, not {made[:40]!r}")

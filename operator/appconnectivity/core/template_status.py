@@ -34,7 +34,7 @@ def build(
 
 
 def _counts(rollout: Rollout, failures: Failures) -> dict[str, Any]:
-    failed = {step.namespace: finding for step in rollout.selected if (finding := _failure(step, failures))}
+    failed = {step.namespace: finding for step in rollout.steps if (finding := _failure(step, failures))}
     ready = [step for step in rollout.selected if _is_ready(step)]
     selected = len(rollout.selected)
     return {
@@ -85,13 +85,13 @@ def _conditions(counts: Mapping[str, Any], *, refusal: Finding | None) -> Iterat
 
 def _summary(counts: Mapping[str, Any]) -> Finding:
     said = f"{counts['readyNamespaces']} namespaces are ready"
-    if counts["readyCount"] == counts["selectedCount"]:
-        return Finding(Reason.ROLLED_OUT, said)
-    if counts["readyCount"] + counts["failedCount"] < counts["selectedCount"]:
-        return Finding(Reason.ROLLING_OUT, said)
     named = [f"{row['namespace']}: {row['message']}" for row in counts["failures"][:_NAMED]]
     more = counts["failedCount"] - len(named)
-    return Finding(Reason.NAMESPACES_FAILED, f"{said}; {'; '.join(named)}" + (f"; and {more} more" if more else ""))
+    whole = "; ".join([said, *named, *([f"and {more} more"] if more else [])])
+    if counts["readyCount"] == counts["selectedCount"] and not named:
+        return Finding(Reason.ROLLED_OUT, whole)
+    is_moving = counts["readyCount"] + counts["failedCount"] < counts["selectedCount"]
+    return Finding(Reason.ROLLING_OUT if is_moving else Reason.NAMESPACES_FAILED, whole)
 
 
 def _row(namespace: str, finding: Finding) -> dict[str, Any]:
