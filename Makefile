@@ -6,7 +6,7 @@ STAMP := .venv/.stamp
 # What `make wire` and `make e2e` need beside Go: for a node of its own, with containers. By their names in Debian 12.
 PACKAGES := conntrack containernetworking-plugins ipset iproute2 iptables runc util-linux
 
-.PHONY: help venv demo test wire e2e mutants packages check lock format
+.PHONY: help venv demo test wire e2e mutants bench packages check lock format
 
 help:  ## these lines
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1	/'
@@ -39,6 +39,9 @@ packages:  ## install what wire and e2e need (Debian, as root)
 
 mutants: venv  ## deliberate mistakes in a copy of the source, and which test notices each
 	@PYTHONPATH=tests $(BIN)/python -m mutation
+
+bench: venv  ## how fast it is, beside the same writes done bare; writes docs/benchmarks
+	@PYTHONPATH=tests $(BIN)/python -m bench
 
 check: venv  ## style, types, and which part may import which
 	$(BIN)/ruff check .

@@ -114,6 +114,14 @@ def test_replacing_again_and_again_does_not_grow_a_text_without_end() -> None:
         expressions.render(text, VARIABLES)
 
 
+def test_a_long_text_on_the_way_is_stopped_at_the_next_step() -> None:
+    long = {"parameters": Values("parameters", {"v": "x" * 1000})}
+    text = "(" + "~".join(["parameters.v"] * 5) + ") | upper == 'a'"
+
+    with pytest.raises(ExpressionError, match="more than 4096"):
+        expressions.is_true(text, long)
+
+
 def test_a_result_is_bounded() -> None:
     text = "{{ parameters.long }}"
     long = {"parameters": Values("parameters", {"long": "x" * (expressions.MAX_RESULT + 1)})}

@@ -195,6 +195,27 @@ def _with(body: Any, name: str) -> Any:
     return "{{ " + name + " }}" if body == "{{ V }}" else body
 
 
+def test_flows_are_looked_at_only_so_often() -> None:
+    """Each look may cost something, even where nothing comes of it."""
+    many = ",".join(f"n{number}" for number in range(60))
+    idle = {
+        "forEach": "namespace.annotations.many | split",
+        "when": "false",
+        **flow({"namespace": "{{ item }}"}, "api"),
+    }
+
+    assert flows_for(template(*[idle] * 4), many=many) == []
+    with pytest.raises(RenderError, match="300 items of forEach and flows without it, more than 256"):
+        flows_for(template(*[idle] * 5), many=many)
+
+
+@pytest.mark.parametrize("key", ["mode", "dns", "key", "operator", "entity"])
+def test_a_label_may_be_called_as_one_of_the_words_that_no_namespace_decides(key: str) -> None:
+    made = template(flow({"podSelector": {"matchLabels": {key: "{{ namespace.labels.team }}"}}}, "b"))
+
+    assert flows_for(made) == [flow({"podSelector": {"matchLabels": {key: "a"}}}, "b")]
+
+
 def test_what_a_namespace_got_is_remembered_until_it_says_something_else() -> None:
     made = Renderings(template(flow("{{ namespace.labels.app }}", "b")))
     first = made.of(Place("team-a", {"app": "x"}))
