@@ -13,6 +13,7 @@ from appconnectivity.cluster import errors
 from appconnectivity.cluster.apply import Applied, Applier
 from appconnectivity.cluster.observe import Observation, Observer
 from appconnectivity.cluster.report import Reporter
+from appconnectivity.controller.announce import announce
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.triggers import Triggers
 from appconnectivity.controller.worker import Result
@@ -218,12 +219,7 @@ class Reconciler:
         return True
 
     async def _event(self, body: Body, finding: Finding, *, warning: bool) -> None:
-        """Events are for people: one that can't be written is counted, and holds up nothing."""
-        try:
-            await self.reporter.event(body, finding, warning=warning)
-        except errors.ClusterError as error:
-            self.metrics.event_failures.inc()
-            logger.warning("event for %s: %s", body["metadata"]["name"], error)
+        await announce(body, finding, warning=warning, reporter=self.reporter, metrics=self.metrics)
 
     def _look_again(self, namespace: str, compiled: Compiled, steps: Plan, *, until: datetime | None) -> float | None:
         log, now = self._log(namespace), self.monotonic()

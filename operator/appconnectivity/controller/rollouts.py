@@ -12,6 +12,7 @@ from typing import Any
 from appconnectivity.cluster import errors
 from appconnectivity.cluster.report import Reporter
 from appconnectivity.cluster.rollout import Onboarder, View, Written
+from appconnectivity.controller.announce import announce
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.worker import Result
 from appconnectivity.core import changes, drift, rollout, template_status
@@ -171,11 +172,7 @@ class Rollouts:
             await self._event(view.template, finding, warning=warning)
 
     async def _event(self, body: Body, finding: Finding, *, warning: bool) -> None:
-        try:
-            await self.reporter.event(body, finding, warning=warning)
-        except errors.ClusterError as error:
-            self.metrics.event_failures.inc()
-            logger.warning("event for %s: %s", body["metadata"]["name"], error)
+        await announce(body, finding, warning=warning, reporter=self.reporter, metrics=self.metrics)
 
 
 def _standing(plan: Rollout, written: Written, *, before: Mapping[str, Stood]) -> dict[str, Stood]:
