@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -204,6 +205,7 @@ def _is_named(entry: Any, target: End, protocol: str, port: int) -> bool:
     return _is_number(entry, protocol, port)
 
 
+@cache
 def _is_number(entry: Any, protocol: str, port: int) -> bool:
     if entry == "*":
         return True
