@@ -85,6 +85,14 @@ def obj(*flows: Flow, name: str = "shop", **spec: Any) -> dict[str, Any]:
     }
 
 
+def open_shop(lab: WireLab) -> None:
+    """A live namespace without policies, in which every door is seen open: it is policies that shut them later on."""
+    lab.build(WORLD, ports=PORTS)
+    lab.settle()
+    doors = {*DECLARED, *UNDECLARED}
+    assert lab.traffic.knock(doors) == doors
+
+
 @contextmanager
 def watched(lab: WireLab, doors: list[Knock]) -> Iterator[Callable[[], Count]]:
     """Knocks at the doors while the block runs; what is yielded tells what came of it, afterwards."""

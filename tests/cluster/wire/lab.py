@@ -122,7 +122,7 @@ class WireLab:
             self.plane.kubectl("delete", kind, options, "--all-namespaces")
         self.plane.kubectl("delete", "pods", "--all", "--all-namespaces", "--grace-period=0", "--force")
         # The operator keeps a namespace open for a moment when its last policies go; this goes by itself.
-        _await(lambda: not self._policies("-A"), complaint=lambda: "policies that nobody wants stay")
+        _await(lambda: not self._names("-A"), complaint=lambda: "policies that nobody wants stay")
         self.settle()
 
     def rename_policies(self, namespace: str, *, prefix: str) -> list[str]:
@@ -143,9 +143,17 @@ class WireLab:
 
     def await_gone(self, namespace: str, policies: Sequence[str]) -> None:
         """Until none of these policies is there any more, and the enforcer knows."""
-        names = {f"networkpolicy.networking.k8s.io/{name}" for name in policies}
-        _await(lambda: not names & self._policies("-n", namespace), complaint=lambda: "the policies stay")
+        _await(lambda: not self.policies(namespace) & {*policies}, complaint=lambda: "the policies stay")
         self.settle()
+
+    def await_open(self, namespace: str) -> None:
+        """Until the namespace has no policies any more, and the enforcer knows."""
+        _await(lambda: not self.policies(namespace), complaint=lambda: "policies stay")
+        self.settle()
+
+    def policies(self, namespace: str) -> set[str]:
+        """The names of the NetworkPolicies that stand in a namespace."""
+        return self._names("-n", namespace)
 
     def wait_ready(self, name: str, *, namespace: str) -> None:
         """As a user waits for an AppConnectivity object."""
@@ -172,7 +180,8 @@ class WireLab:
         for line in (*(f"addr add {ip} dev lo" for ip in NODE_IPS), "link set lo up"):
             subprocess.run(["ip", *line.split()], check=True)
         for name, value in _SYSCTLS.items():
-            Path("/proc/sys", name).write_text(value)
+            if Path("/proc/sys", name).exists():  # not every kernel has all of them
+                Path("/proc/sys", name).write_text(value)
         self.plane = self._stack.enter_context(ControlPlane(advertised="172.18.0.2", api_port=6443))
         self.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
         addresses = [{"type": "InternalIP", "address": ip} for ip in NODE_IPS]
@@ -191,9 +200,9 @@ class WireLab:
         for end in gone:
             end.netns.close()
 
-    def _policies(self, *where: str) -> set[str]:
-        """The NetworkPolicies there are, as ``kubectl -o name`` says them."""
-        return set(self.plane.kubectl("get", "networkpolicies", *where, "-o", "name").stdout.split())
+    def _names(self, *where: str) -> set[str]:
+        found = self.plane.kubectl("get", "networkpolicies", *where, "-o", "name").stdout.split()
+        return {name.partition("/")[2] for name in found}
 
     def _log_size(self) -> int:
         return self._log.stat().st_size if self._log.exists() else 0
