@@ -50,7 +50,7 @@ class WireLab:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._count = self._ticks = 0
+        self._count = self._ticks = self.second_looks = 0
         self.ends: dict[str, End] = {}
         refusal = unable()
         if refusal:
