@@ -16,7 +16,7 @@ from appconnectivity.core.facts import Service, ServicePort
 from appconnectivity.core.reachability import Host, Pod, World
 from appconnectivity.core.selectors import Selector
 from builders import compile_, endpoints, facts, flow, obj, peer
-from oracle.declared import NAMESPACE, Connection, Declared, Probe, Served
+from oracle.declared import NAMESPACE, Connection, Declared, Probe, Served, routes
 from strategies import NUMBERS
 
 WEB = {"web": ("TCP", 8080)}
@@ -106,6 +106,17 @@ def declared(body: Any) -> set[Connection]:
     says = Declared(body["spec"], WORLD, SERVICES)
     return {
         (source.ref, target.ref, *probe) for source, target in PAIRS for probe in says.opens(source, target, PROBES)
+    }
+
+
+def declared_at(body: Any) -> set[tuple[str, str, str, str, int]]:
+    """The same for each address of the target: source, target, address, protocol, port."""
+    says = Declared(body["spec"], WORLD, SERVICES)
+    return {
+        (source.ref, target.ref, str(there.address), *probe)
+        for source, target in PAIRS
+        for here, there in routes(source, target)
+        for probe in says.opens_at(here, there, PROBES)
     }
 
 
