@@ -36,7 +36,7 @@ def test_all_that_opens_stands_before_what_closes(shop: WireLab) -> None:
     with watched(shop, DOORS) as count:
         declare(shop)
     none_failed("order alone: first object", count())
-    assert not shop.traffic.knock(SHUT)
+    assert not shop.knock(SHUT)
 
 
 def test_all_that_opens_stands_before_what_closes_and_goes_after_it_where_the_mode_changes(shop: WireLab) -> None:
@@ -44,7 +44,7 @@ def test_all_that_opens_stands_before_what_closes_and_goes_after_it_where_the_mo
     with watched(shop, DOORS) as count:
         declare(shop)
     none_failed("order alone: from Audit to Enforce", count())
-    assert not shop.traffic.knock(SHUT)
+    assert not shop.knock(SHUT)
 
     with watched(shop, DOORS) as count:
         shop.apply(obj(*SINGLE, dns="None", mode="Audit"))

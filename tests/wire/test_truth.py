@@ -24,10 +24,9 @@ class Looks:
 
     def __init__(self, *found: set[Knock]) -> None:
         self._found, self.second_looks = [*found], 0
-        self.traffic = self
 
-    def knock(self, _: Any) -> set[Knock]:
-        return self._found.pop(0)
+    def knock(self, _: Any) -> frozenset[Knock]:
+        return frozenset(self._found.pop(0))
 
     def settle(self) -> None:
         pass

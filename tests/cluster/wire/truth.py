@@ -48,13 +48,13 @@ def observe(lab: WireLab, wanted: Table) -> Table:
     Never only what was wrong: what is wrong in turns would come out right. And never where one is wrongly open: that
     it was open once is enough. How many tables were looked at again is counted in ``lab.second_looks``.
     """
-    found = frozenset(lab.traffic.knock(wanted.probes))
+    found = lab.knock(wanted.probes)
     for look in range(_MORE_LOOKS):
         if not found < wanted.open:
             break
         lab.second_looks += look == 0
         lab.settle()
-        found = frozenset(lab.traffic.knock(wanted.probes))
+        found = lab.knock(wanted.probes)
     return Table(probes=wanted.probes, open=found)
 
 
