@@ -67,7 +67,8 @@ services = st.builds(
     st.sampled_from(({}, {"namespace": "shop"}, {"namespace": "data"})),
 )
 
-_numbers = st.sampled_from((80, 443, 8080, "8080", "53/UDP", "8000-8100", "80/SCTP"))
+NUMBERS = (80, 443, 8080, "8080", "53/UDP", "8000-8100", "80/SCTP")
+_numbers = st.sampled_from(NUMBERS)
 ports = st.lists(st.one_of(_numbers, st.sampled_from(("web", "web/UDP", "*"))), min_size=1, max_size=3, unique_by=str)
 numbered_ports = st.lists(_numbers, min_size=1, max_size=3, unique_by=str)
 

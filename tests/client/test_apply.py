@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
@@ -9,15 +10,18 @@ import pytest
 from appconnectivity.cluster import errors
 from appconnectivity.cluster.apply import Applied, Applier
 from appconnectivity.cluster.client import Client
+from appconnectivity.core.api import PolicyType
 from appconnectivity.core.compile import Compiled
 from appconnectivity.core.findings import Reason
-from appconnectivity.core.naming import ALLOW_DNS, DEFAULT_DENY
+from appconnectivity.core.naming import ALLOW_DNS, DEFAULT_DENY, transition_policy
 from appconnectivity.core.plan import plan
 from appconnectivity.core.policy import FIELD_MANAGER
-from builders import compile_, flow, foreign, obj, observed
+from appconnectivity.core.transition import transition
+from builders import NOW, compile_, flow, foreign, obj, observed
 
 EGRESS, INGRESS = "shop.a-to-b.egress", "shop.a-to-b.ingress"
 NEW_EGRESS, NEW_INGRESS = "shop.new.egress", "shop.new.ingress"
+KEEP_OPEN_EGRESS, KEEP_OPEN_INGRESS = map(transition_policy, (PolicyType.EGRESS, PolicyType.INGRESS))
 A_TO_B = compile_(obj(flow("a", "b")))
 RENAMED = compile_(obj(flow("a", "b", name="new")))
 NOTHING = compile_()
@@ -58,6 +62,17 @@ async def apply(wanted: Compiled, bodies: list[dict[str, Any]], **refused: Excep
     return client, await Applier(cast("Client", client)).apply(plan(wanted, bodies), wanted)
 
 
+async def apply_kept_open(
+    wanted: Compiled, bodies: list[dict[str, Any]], **refused: Exception
+) -> tuple[FakeClient, Applied]:
+    """The same where the namespace is kept open meanwhile."""
+    client = FakeClient(bodies, refused)
+    half_a_minute = timedelta(seconds=30)
+    beside = transition(wanted, bodies, namespace="shop", was_closed=False, now=NOW, lasting=half_a_minute)
+    steps = plan(wanted, bodies, transition=beside.policies)
+    return client, await Applier(cast("Client", client)).apply(steps, wanted)
+
+
 REFUSED = [
     pytest.param(errors.Forbidden("no"), id="forbidden"),
     pytest.param(errors.Rejected("no"), id="rejected"),
@@ -69,6 +84,29 @@ async def test_what_isolates_comes_after_all_that_opens() -> None:
     client, _ = await apply(A_TO_B, [])
 
     assert client.writes == [EGRESS, INGRESS, ALLOW_DNS, DEFAULT_DENY]
+
+
+async def test_what_keeps_a_namespace_open_stands_before_the_first_of_its_policies() -> None:
+    client, applied = await apply_kept_open(A_TO_B, [])
+
+    assert sorted(client.writes[:2]) == [KEEP_OPEN_EGRESS, KEEP_OPEN_INGRESS]
+    assert client.writes[2:] == [EGRESS, INGRESS, ALLOW_DNS, DEFAULT_DENY]
+    assert not applied.failures
+
+
+async def test_what_keeps_a_namespace_open_stands_before_the_first_of_its_policies_goes() -> None:
+    client, _ = await apply_kept_open(NOTHING, observed(A_TO_B))
+
+    assert sorted(client.writes[:2]) == [KEEP_OPEN_EGRESS, KEEP_OPEN_INGRESS]
+    assert client.writes[2:] == [DEFAULT_DENY, ALLOW_DNS, EGRESS, INGRESS]
+
+
+async def test_where_nobody_may_open_everything_the_rest_goes_on_in_its_order() -> None:
+    refused = {name: errors.Forbidden("no") for name in (KEEP_OPEN_EGRESS, KEEP_OPEN_INGRESS)}
+    client, applied = await apply_kept_open(A_TO_B, [], **refused)
+
+    assert client.writes == [EGRESS, INGRESS, ALLOW_DNS, DEFAULT_DENY]
+    assert not applied.failures
 
 
 async def test_only_what_is_ours_already_is_written_by_force() -> None:

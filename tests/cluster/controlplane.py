@@ -95,6 +95,7 @@ class ControlPlane:
     ) -> subprocess.CompletedProcess[str]:
         """Runs kubectl, as cluster-admin unless ``kubeconfig`` says otherwise. Raises with its stderr if it fails."""
         command = [
+            *processes.dying_with_us(),
             str(self._binaries.kubectl),
             "--kubeconfig",
             str(kubeconfig or self.kubeconfig),

@@ -23,13 +23,22 @@ def free_ports(count: int) -> list[int]:
             entry.close()
 
 
+def dying_with_us() -> list[str]:
+    """Goes before a command, so that the kernel kills it when we die.
+
+    Linux's own way, where util-linux is there; elsewhere a SIGKILL of the parent leaves its children running.
+    """
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+
+
 def start(
     command: Sequence[str | Path], *, log: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
     """Starts it in a session of its own (Ctrl-C goes to us alone), to be killed by the kernel when we die."""
     with log.open("ab") as output:
         return subprocess.Popen(
-            [*_dying_with_us(), *(str(part) for part in command)],
+            [*dying_with_us(), *(str(part) for part in command)],
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -52,9 +61,3 @@ def stop(process: subprocess.Popen[bytes], *, grace: float = _STOP_SECONDS) -> i
 
 def tail(log: Path, *, lines: int = 15) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
-
-
-def _dying_with_us() -> list[str]:
-    """Linux's own way, where util-linux is there; elsewhere a SIGKILL of the parent leaves its children running."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []

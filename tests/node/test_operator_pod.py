@@ -77,8 +77,20 @@ def test_its_own_walls_let_it_reach_the_api_server_and_the_dns_and_no_other_port
         assert python(node, CONNECT, *closed) == "ConnectionRefusedError: [Errno 111] Connection refused"
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz"])
-def test_its_metrics_and_probes_are_reached_through_its_service(open_shop: Shop, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        pytest.param("/metrics", "# HELP appconnectivity_", id="metrics"),
+        # Where something is amiss (500, 503) the text says what.
+        pytest.param("/healthz", "ok", id="healthz"),
+        pytest.param("/readyz", "ok", id="readyz"),
+    ],
+)
+def test_its_metrics_and_probes_are_reached_through_its_service(open_shop: Shop, path: str, answer: str) -> None:
     address = f"appconnectivity-metrics.{OPERATOR_NAMESPACE}:8080{path}"
 
-    eventually(lambda: open_shop.ask("stranger", [address])[address] not in ("refused", "timeout"), expected=True)
+    def is_answered() -> bool:
+        said = open_shop.ask("stranger", [address])[address]
+        return answer in said if path == "/metrics" else said == answer
+
+    eventually(is_answered, expected=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -42,7 +43,20 @@ class Declared:
 
     def opens(self, source: End, target: End, probes: Collection[Probe]) -> set[Probe]:
         """The probes that get from source to target in one of the address families that both have."""
-        return {probe for route in routes(source, target) for probe in self._open(*route, probes)}
+        return {probe for route in routes(source, target) for probe in self.opens_at(*route, probes)}
+
+    def opens_at(self, source: Place, target: Place, probes: Collection[Probe]) -> set[Probe]:
+        """The probes that get from one address to another."""
+        said = [f for f in self.spec["flows"] if self._joins(f, source, target)]
+        leaves = [f for f in said if _is_local(f["from"])]
+        enters = [f for f in said if _is_local(f["to"])]
+        out, into = self.closes(source.end, "from"), self.closes(target.end, "to")
+        return {
+            probe
+            for probe in probes
+            if (not out or self._is_dns(target.end, probe) or self._has(leaves, target.end, probe))
+            and (not into or self._has(enters, target.end, probe))
+        }
 
     def closes(self, subject: End, direction: str) -> bool:
         """True where the object isolates a pod as the opening (``from``) or as the receiving end (``to``)."""
@@ -61,18 +75,6 @@ class Declared:
     @property
     def _policy_types(self) -> Any:
         return self.spec.get("policyTypes", ["Ingress", "Egress"])
-
-    def _open(self, source: Place, target: Place, probes: Collection[Probe]) -> set[Probe]:
-        said = [f for f in self.spec["flows"] if self._joins(f, source, target)]
-        leaves = [f for f in said if _is_local(f["from"])]
-        enters = [f for f in said if _is_local(f["to"])]
-        out, into = self.closes(source.end, "from"), self.closes(target.end, "to")
-        return {
-            probe
-            for probe in probes
-            if (not out or self._is_dns(target.end, probe) or self._has(leaves, target.end, probe))
-            and (not into or self._has(enters, target.end, probe))
-        }
 
     def _is_dns(self, target: End, probe: Probe) -> bool:
         is_asked = self.spec.get("dns", "Cluster") == "Cluster"
@@ -204,6 +206,7 @@ def _is_named(entry: Any, target: End, protocol: str, port: int) -> bool:
     return _is_number(entry, protocol, port)
 
 
+@cache
 def _is_number(entry: Any, protocol: str, port: int) -> bool:
     if entry == "*":
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from appconnectivity.core.reachability import World, connections
@@ -11,10 +12,12 @@ from oracle.declared import Connection
 
 def opened(world: World, policies: Iterable[Any], asked: Iterable[Connection]) -> set[Connection]:
     """Those of the asked connections that get through."""
-    lines = dict(line.split(" : ") for line in connections(world, policies))
-    return {ask for ask in asked if holds(lines.get(f"{ask[0]} -> {ask[1]}", ""), *ask[2:])}
+    lines = (line.split(" : ") for line in connections(world, policies))
+    texts = {tuple(pair.split(" -> ")): text for pair, text in lines}
+    return {ask for ask in asked if holds(texts.get(ask[:2], ""), *ask[2:])}
 
 
+@cache
 def holds(text: str, protocol: str, port: int) -> bool:
     """True where a text such as ``TCP 80,8000-8010, UDP 53`` has the port."""
     if text == "ALL":

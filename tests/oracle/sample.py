@@ -44,9 +44,9 @@ def sample(count: int, *, seed_: int = 1) -> dict[str, Any]:
     """``{"world": …, "probes": [[protocol, port]], "cases": [{"object", "policies", "open"}]}``, ready for JSON.
 
     ``world`` holds namespaces with their labels, pods with labels, addresses and named ports, and hosts outside the
-    cluster. Ends are named ``namespace/pod`` and ``host:name``. ``open`` lists [source, target, protocol, port] for
-    every probed connection that must get through, from the objects' own words; all others between different ends (but
-    between two hosts) must not.
+    cluster. Ends are named ``namespace/pod`` and ``host:name``. ``open`` lists [source, target, address, protocol,
+    port] for every probed connection that must get through, from the objects' own words; all others between different
+    ends (but between two hosts) must not.
     """
     return {
         "world": world.plain(),
@@ -55,7 +55,7 @@ def sample(count: int, *, seed_: int = 1) -> dict[str, Any]:
             {
                 "object": body,
                 "policies": world.policies_of(body),
-                "open": sorted(map(list, world.declared(body))),
+                "open": sorted(map(list, world.declared_at(body))),
             }
             for body in draw(count, seed_=seed_)
         ],

@@ -6,6 +6,7 @@ another namespace, a label that is empty or absent, a name on another port, an a
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from itertools import product
 from typing import Any
@@ -15,7 +16,8 @@ from appconnectivity.core.facts import Service, ServicePort
 from appconnectivity.core.reachability import Host, Pod, World
 from appconnectivity.core.selectors import Selector
 from builders import compile_, endpoints, facts, flow, obj, peer
-from oracle.declared import NAMESPACE, Connection, Declared, Probe, Served
+from oracle.declared import NAMESPACE, Connection, Declared, Probe, Served, routes
+from strategies import NUMBERS
 
 WEB = {"web": ("TCP", 8080)}
 WORLD = World(
@@ -39,17 +41,6 @@ WORLD = World(
         Host("six", "2001:db8::7"),
     ),
 )
-PROBES: tuple[Probe, ...] = (
-    ("TCP", 80),
-    ("TCP", 443),
-    ("TCP", 8050),
-    ("TCP", 8080),
-    ("TCP", 9999),
-    ("UDP", 53),
-    ("TCP", 53),
-    ("SCTP", 80),
-)
-
 SERVICES = {
     ("shop", "db"): Served({("TCP", 80): 8080, ("TCP", 443): 443, ("UDP", 53): 53}, labels={"app": "b"}),
     ("shop", "ext"): Served({("TCP", 80): 8080}, addresses=("203.0.113.8",)),
@@ -77,6 +68,13 @@ _FOUND = (
     ),
     Service("data", "db", Selector.of_labels({"app": "a"}), (ServicePort("http", "TCP", 80, 8050),)),
 )
+# Every port that an object can come to, with its neighbours, and one that none can; each in every protocol.
+_DRAWN = {int(number) for text in NUMBERS for number in re.findall(r"\d+", str(text))}
+_SERVED = {number for served in SERVICES.values() for number in served.ports.values()}
+_SERVICE_PORTS = {number for served in SERVICES.values() for _, number in served.ports}
+_NAMED = {number for pod in WORLD.pods for _, number in pod.ports.values()}
+_PORTS = {n + step for n in _DRAWN | _SERVED | _SERVICE_PORTS | _NAMED for step in (-1, 0, 1)} | {9999}
+PROBES: tuple[Probe, ...] = tuple(product(("TCP", "UDP", "SCTP"), sorted(_PORTS)))
 _GRANT = obj(flow({"namespace": NAMESPACE}, {"podSelector": {}}, "*"), name="all", namespace="data")
 FACTS = facts(
     *_FOUND,
@@ -108,6 +106,17 @@ def declared(body: Any) -> set[Connection]:
     says = Declared(body["spec"], WORLD, SERVICES)
     return {
         (source.ref, target.ref, *probe) for source, target in PAIRS for probe in says.opens(source, target, PROBES)
+    }
+
+
+def declared_at(body: Any) -> set[tuple[str, str, str, str, int]]:
+    """The same for each address of the target: source, target, address, protocol, port."""
+    says = Declared(body["spec"], WORLD, SERVICES)
+    return {
+        (source.ref, target.ref, str(there.address), *probe)
+        for source, target in PAIRS
+        for here, there in routes(source, target)
+        for probe in says.opens_at(here, there, PROBES)
     }
 
 

@@ -30,7 +30,7 @@ _DNS = {
 
 
 @pytest.fixture(scope="session")
-def running_lab() -> Iterator[WireLab]:
+def running_lab(request: pytest.FixtureRequest) -> Iterator[WireLab]:
     refusal = unable()
     if refusal and "wire" in os.environ.get(REQUIRED, ""):
         pytest.fail(f"{refusal} ({REQUIRED} says that it must run here)")
@@ -41,6 +41,8 @@ def running_lab() -> Iterator[WireLab]:
             install(lab.plane)
             lab.apply(_DNS)
         yield lab
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print(f"\n[wire] {lab.second_looks} tables needed another look, since a door was still shut")
 
 
 @pytest.fixture

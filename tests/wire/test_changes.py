@@ -125,7 +125,7 @@ def test_a_deleted_object_leaves_the_namespace_as_open_as_before(scene: Scene) -
     scene.prove(OPEN)
 
     scene.lab.plane.kubectl("delete", "appconn", "shop", "-n", "shop")
-    wait_until_no_policy_is_left(scene)
+    scene.lab.await_open("shop")
     scene.prove_all_open()
 
 
@@ -137,15 +137,8 @@ def test_audit_shuts_no_door_and_opens_those_that_were_shut(scene: Scene) -> Non
     scene.prove(OPEN)
 
     scene.declare(declares("shop", DOOR, mode="Audit"))
-    wait_until_no_policy_is_left(scene)
+    scene.lab.await_open("shop")
     scene.prove_all_open()
-
-
-def wait_until_no_policy_is_left(scene: Scene) -> None:
-    names = ("appconnectivity.default-deny", "appconnectivity.allow-dns", "shop.door.egress", "shop.door.ingress")
-    policies = [f"networkpolicy/{name}" for name in names]
-    scene.lab.plane.kubectl("wait", "--for=delete", *policies, "-n", "shop", "--timeout=20s")
-    scene.lab.settle()
 
 
 def test_a_flow_is_closed_when_its_time_is_over_and_nobody_has_to_do_anything(scene: Scene) -> None:

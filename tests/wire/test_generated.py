@@ -6,7 +6,7 @@ other tests here and by tests/e2e.
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
 
 import pytest
 
@@ -17,7 +17,7 @@ from cluster.wire.traffic import Knock
 from oracle.sample import sample
 from wire.scene import Body
 
-COUNT, DRAWN, SEED = 10, 40, 7
+COUNT, DRAWN, SEED = 8, 150, 7
 SAMPLE = sample(DRAWN, seed_=SEED)
 
 
@@ -28,7 +28,23 @@ def has_port_names(case: Body) -> bool:
     return any(isinstance(port["port"], str) for rule in rules for port in rule.get("ports", ()))
 
 
-CASES = [case for case in SAMPLE["cases"] if case["policies"] and not has_port_names(case)][:COUNT]
+def narrowly_open(case: Body) -> int:
+    """The open doors between ends that have shut ones as well: those that are open because the object says so."""
+    doors = Counter(tuple(ends) for *ends, _, _ in case["open"])
+    return sum(count for count in doors.values() if count < len(SAMPLE["probes"]))
+
+
+def chosen() -> list[Body]:
+    """Of each kind of object (deny, directions, DNS) the one that opens most, and of these the first few."""
+    best: dict[str, Body] = {}
+    for case in SAMPLE["cases"]:
+        if case["policies"] and not has_port_names(case):
+            header = str({key: value for key, value in case["object"]["spec"].items() if key != "flows"})
+            best[header] = max(best.get(header, case), case, key=narrowly_open)
+    return sorted(best.values(), key=narrowly_open, reverse=True)[:COUNT]
+
+
+CASES = chosen()
 
 
 @pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
@@ -37,13 +53,13 @@ def test_a_drawn_object_lets_through_what_it_says_and_nothing_else(case: Body, l
     lab.build(world, ports=sorted({port for _, port in SAMPLE["probes"]}))
     lab.apply(*(_bare(policy) for policy in case["policies"]))
     lab.settle()
-    wanted = _wanted(world, {tuple(connection) for connection in case["open"]})
 
-    assert _doors(truth.observe(lab, wanted).open) == _doors(wanted.open), case["object"]["spec"]
+    truth.prove(lab, _wanted(world, {Knock(*door) for door in map(tuple, case["open"])}))
 
 
-def test_there_are_as_many_cases_as_there_should_be() -> None:
+def test_there_are_as_many_cases_as_there_should_be_and_each_opens_something() -> None:
     assert len(CASES) == COUNT
+    assert all(narrowly_open(case) for case in CASES)
 
 
 def _world() -> World:
@@ -58,17 +74,7 @@ def _bare(policy: Body) -> Body:
     return policy | {"metadata": metadata}
 
 
-def _wanted(world: World, connections: set[Any]) -> truth.Table:
-    """What is open says nothing of families: a pair with two of them may be open in one."""
-    wanted = truth.expected(world, (), ports=sorted({port for _, port in SAMPLE["probes"]}))
-    asked = {tuple(probe) for probe in SAMPLE["probes"]}
-    probes = frozenset(probe for probe in wanted.probes if (probe.protocol, probe.port) in asked)
-    return truth.Table(probes=probes, open=frozenset(probe for probe in probes if _door(probe) in connections))
-
-
-def _doors(knocks: frozenset[Knock]) -> set[tuple[str, str, str, int]]:
-    return {_door(knock) for knock in knocks}
-
-
-def _door(knock: Knock) -> tuple[str, str, str, int]:
-    return knock.source, knock.target, knock.protocol, knock.port
+def _wanted(world: World, doors: set[Knock]) -> truth.Table:
+    """Ends that share no address family can't knock."""
+    probes = truth.expected(world, (), ports=sorted({port for _, port in SAMPLE["probes"]})).probes
+    return truth.Table(probes=probes, open=probes & doors)

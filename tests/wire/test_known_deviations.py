@@ -27,7 +27,7 @@ def departures(lab: WireLab, world: World, *specs: Spec, ports: tuple[int, ...])
     lab.apply(*policies)
     lab.settle()
     wanted = truth.expected(world, connections(world, policies), ports=scene.ports)
-    found = frozenset(lab.traffic.knock(wanted.probes))  # a second look may find another order, and no fault in it
+    found = lab.knock(wanted.probes)  # a second look may find another order, and no fault in it
     return _tcp(found - wanted.open), _tcp(wanted.open - found)
 
 
@@ -134,7 +134,7 @@ def test_the_nodes_own_ports_in_the_node_port_range_are_open_to_every_pod(lab: W
     doors = [Knock("shop/api", "node", NODE_IPS[0], "TCP", port) for port in (29999, 30000)]
 
     try:
-        assert {door.port for door in lab.traffic.knock(doors)} == {30000}
+        assert {door.port for door in lab.knock(doors)} == {30000}
     finally:
         lab.traffic.forget(["node"])
 

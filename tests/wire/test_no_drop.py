@@ -1,4 +1,8 @@
-"""No declared connection fails while policies come, change and go; and nothing undeclared gets through meanwhile."""
+"""No declared connection fails while policies come, change and go; and nothing undeclared gets through meanwhile.
+
+Here a namespace is kept open while its policies come or go. That the order of writes alone cuts nothing is told in
+test_order.py; changes of a namespace that is closed rest on this order everywhere.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,14 @@ from wire.conftest import ADOPTION
 from wire.shop import (
     DECLARED,
     FLOWS,
-    PORTS,
     TO_API,
     UNDECLARED,
-    WORLD,
+    door,
     flow,
     none_failed,
     none_succeeded,
     obj,
+    open_shop,
     ready,
     watched,
 )
@@ -28,9 +32,7 @@ __all__ = ["ADOPTION"]  # which the operator of this module is started with
 
 @pytest.fixture
 def shop(lab: WireLab) -> WireLab:
-    """A live namespace that has no policies yet."""
-    lab.build(WORLD, ports=PORTS)
-    lab.settle()
+    open_shop(lab)
     return lab
 
 
@@ -42,16 +44,18 @@ def closed(shop: WireLab) -> WireLab:
     return shop
 
 
+def stays_shut(scenario: str, lab: WireLab) -> None:
+    with watched(lab, UNDECLARED) as count:
+        time.sleep(0.5)
+    none_succeeded(scenario, count())
+
+
 def test_a_live_namespace_gets_its_first_object(shop: WireLab) -> None:
     with watched(shop, DECLARED) as count:
         shop.apply(obj(*FLOWS))
         ready(shop)
-        time.sleep(1)
     none_failed("first object", count())
-
-    with watched(shop, UNDECLARED) as count:
-        time.sleep(1)
-    none_succeeded("after it", count())
+    stays_shut("after it", shop)
 
 
 def test_an_object_moves_from_audit_to_enforce_and_back(shop: WireLab) -> None:
@@ -61,20 +65,17 @@ def test_an_object_moves_from_audit_to_enforce_and_back(shop: WireLab) -> None:
         shop.apply(obj(*FLOWS))
         ready(shop)
     none_failed("from Audit to Enforce", count())
+    stays_shut("in Enforce", shop)
 
     with watched(shop, DECLARED) as count:
         shop.apply(obj(*FLOWS, mode="Audit"))
-        time.sleep(4)
+        shop.await_open("shop")
     none_failed("from Enforce to Audit", count())
-    assert shop.plane.kubectl("get", "networkpolicies", "-n", "shop", "-o", "name").stdout == ""
 
 
-RENAMED = {**TO_API, "name": "renamed"}
-BOTH_PORTS = {**TO_API, "ports": [8080, 8081]}
 CHANGES = {
     "a flow is added": [[*FLOWS, flow("frontend", "worker", 8080)], FLOWS],
-    "a flow is renamed": [[RENAMED, *FLOWS[1:]], FLOWS],
-    "a flow gets another port": [[BOTH_PORTS, *FLOWS[1:]], FLOWS],
+    "a flow is renamed": [[{**TO_API, "name": "renamed"}, *FLOWS[1:]], FLOWS],
     "all flows get names": [[{**body, "name": f"flow-{n}"} for n, body in enumerate(FLOWS)], FLOWS],
 }
 
@@ -87,6 +88,27 @@ def test_flows_change(closed: WireLab, change: str) -> None:
             ready(closed)
     none_failed(change, declared())
     none_succeeded(change, undeclared())
+
+
+def test_a_flow_moves_to_another_port_by_way_of_both(closed: WireLab) -> None:
+    """The old door has to be open until both are, the new one from then on."""
+    old, new = (door("shop/frontend", "shop/api", port) for port in (8080, 8081))
+    others = [other for other in DECLARED if other != old]
+    with watched(closed, others) as declared, watched(closed, UNDECLARED) as undeclared:
+        with watched(closed, [old]) as until_both:
+            closed.apply(obj({**TO_API, "ports": [8080, 8081]}, *FLOWS[1:]))
+            ready(closed)
+        with watched(closed, [new]) as from_both:
+            closed.apply(obj({**TO_API, "ports": [8081]}, *FLOWS[1:]))
+            ready(closed)
+    with watched(closed, [old]) as afterwards:
+        time.sleep(0.5)
+
+    none_failed("a flow gets another port: the others", declared())
+    none_succeeded("a flow gets another port", undeclared())
+    none_failed("a flow gets another port: the old one until both are open", until_both())
+    none_failed("a flow gets another port: the new one from then on", from_both())
+    none_succeeded("a flow gets another port: the old one afterwards", afterwards())
 
 
 def test_an_object_is_split_in_two(closed: WireLab) -> None:
@@ -103,6 +125,5 @@ def test_policies_are_torn_down_in_order(closed: WireLab) -> None:
     """The object goes and leaves its policies to the operator (garbage collection alone would know no order)."""
     with watched(closed, DECLARED) as count:
         closed.plane.kubectl("delete", "appconn", "shop", "-n", "shop", "--cascade=orphan")
-        time.sleep(4)
+        closed.await_open("shop")
     none_failed("torn down", count())
-    assert closed.plane.kubectl("get", "networkpolicies", "-n", "shop", "-o", "name").stdout == ""

@@ -15,7 +15,7 @@ from cluster import processes
 from cluster.operator import USER, Operator
 from cluster.wire.lab import WireLab
 from wire.conftest import ADOPTION
-from wire.shop import DECLARED, FLOWS, PORTS, UNDECLARED, WORLD, none_failed, none_succeeded, obj, ready, watched
+from wire.shop import DECLARED, FLOWS, UNDECLARED, none_failed, none_succeeded, obj, open_shop, ready, watched
 
 WRITES = ("create", "patch", "delete")
 
@@ -23,12 +23,19 @@ WRITES = ("create", "patch", "delete")
 @pytest.fixture
 def unattended(bare_lab: WireLab) -> Iterator[WireLab]:
     """A live namespace with an object that no operator has seen yet."""
-    bare_lab.build(WORLD, ports=PORTS)
-    bare_lab.settle()
+    open_shop(bare_lab)
     bare_lab.apply(obj(*FLOWS))
     yield bare_lab
     with at_work(bare_lab):
         bare_lab.clear()
+
+
+@pytest.fixture
+def isolated(unattended: WireLab) -> WireLab:
+    """The same, where an operator has done its work and is gone."""
+    with at_work(unattended):
+        ready(unattended)
+    return unattended
 
 
 @contextmanager
@@ -56,20 +63,58 @@ def await_writes(lab: WireLab, number: int) -> None:
             time.sleep(0.001)
 
 
+def killed_after(lab: WireLab, number: int) -> set[str]:
+    """The policies that stand when an operator has been killed after so many of its writes."""
+    with at_work(lab):
+        await_writes(lab, number)
+    time.sleep(0.5)
+    return lab.policies("shop")
+
+
 # 2 that keep the namespace open, 10 allows, DNS, deny, status, event; when its time is over 2 deletions, status, event.
-@pytest.mark.parametrize("number", range(1, 21))
+@pytest.mark.parametrize("number", [1, 2, 3, 6, 9, 12, 13, 14, 15, 17])
 def test_the_operator_is_killed_after_a_write_and_restarted(unattended: WireLab, number: int) -> None:
     with watched(unattended, DECLARED) as declared:
-        with at_work(unattended):
-            await_writes(unattended, number)
-        time.sleep(0.5)
+        stood = killed_after(unattended, number)
         with at_work(unattended):
             ready(unattended)
-    none_failed(f"killed after write {number}", declared())
+    none_failed(f"killed after write {number}, when {len(stood)} policies stood", declared())
 
     with watched(unattended, UNDECLARED) as undeclared:
         time.sleep(0.5)
     none_succeeded(f"killed after write {number}", undeclared())
+
+
+RENAMED = obj(*({**body, "name": f"flow-{number}"} for number, body in enumerate(FLOWS)))
+MOVED = [obj(*FLOWS[3:], name="second"), obj(*FLOWS[:3])]
+
+
+# 10 allows under their new names, 10 that go, status, event.
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 9, 12])
+def test_the_operator_is_killed_while_all_flows_get_names_in_an_isolated_namespace(
+    isolated: WireLab, number: int
+) -> None:
+    before = isolated.policies("shop")
+    isolated.apply(RENAMED)
+    with watched(isolated, DECLARED) as declared, watched(isolated, UNDECLARED) as undeclared:
+        stood = killed_after(isolated, number)
+        with at_work(isolated):
+            ready(isolated)
+            isolated.await_gone("shop", [name for name in before if name.startswith("shop.")])
+    scenario = f"killed in a rename after write {number}, when {len(stood - before)} new policies stood"
+    none_failed(f"{scenario} and {len(before - stood)} old ones had gone", declared())
+    none_succeeded(scenario, undeclared())
+
+
+@pytest.mark.parametrize("number", [1, 4, 7])
+def test_the_operator_is_killed_while_flows_move_to_an_object_of_their_own(isolated: WireLab, number: int) -> None:
+    isolated.apply(*MOVED)
+    with watched(isolated, DECLARED) as declared, watched(isolated, UNDECLARED) as undeclared:
+        stood = killed_after(isolated, number)
+        with at_work(isolated):
+            ready(isolated, "second", "shop")
+    none_failed(f"killed in a split after write {number}, when {len(stood)} policies stood", declared())
+    none_succeeded("killed in a split", undeclared())
 
 
 def test_an_operator_with_other_policy_names_takes_over(unattended: WireLab) -> None:

@@ -1,6 +1,7 @@
 """Every sample on the wire: what its first lines promise is what a real enforcer lets through, to the port.
 
-The world of pods and hosts and the expected lines are those of tests/golden, which were written by hand.
+The world of pods and hosts and the expected lines are those of tests/golden, which were written by hand; what has only
+IPv4 there is given IPv6 as well.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import yaml
 from cluster.wire import truth
 from cluster.wire.lab import WireLab
 from golden.test_golden import HERE, NAMES, SAMPLES, build, world_of
+from wire.families import in_both
 
 Body = dict[str, Any]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sample_lets_through_what_it_promises_and_nothing_else(name: str, lab: WireLab) -> None:
-    lines = (HERE / name / "expect.txt").read_text().splitlines()
-    world, bodies = build(world_of(name)), of_sample(name)
+    bodies = of_sample(name)
+    world, lines = in_both(build(world_of(name)), (HERE / name / "expect.txt").read_text().splitlines())
     ports = truth.ports_of(lines, more=service_ports(bodies))
     wanted = truth.expected(world, lines, ports=ports)
+    assert {":" in probe.ip for probe in wanted.probes} == {False, True}
     lab.build(world, ports=ports)
     truth.prove(lab, truth.Table(probes=wanted.probes, open=wanted.probes))  # or the lab itself shuts doors
 

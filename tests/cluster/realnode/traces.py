@@ -21,7 +21,8 @@ def of_machine() -> dict[str, object]:
         "control groups": sorted(map(str, cgroups.existing())),
         "interfaces": sorted(link["ifname"] for link in json.loads(_output("ip", "-json", "link") or "[]")),
         "network namespaces": _output("ip", "netns"),
-        "iptables": [line for line in _output("iptables-save").splitlines() if not line.startswith(("#", ":"))],
+        "iptables": _filters("iptables-save"),
+        "ip6tables": _filters("ip6tables-save"),
         "ipsets": _output("ipset", "list", "-name"),
         "settings": _settings(),
     }
@@ -41,6 +42,12 @@ def processes_in(namespace: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def _filters(command: str) -> list[str]:
+    """Chains and rules, without comments and counters."""
+    lines = (line for line in _output(command).splitlines() if not line.startswith("#"))
+    return [re.sub(r" ?\[\d+:\d+\] ?", "", line) for line in lines]
 
 
 def _settings() -> dict[str, str]:

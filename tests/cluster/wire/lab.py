@@ -11,8 +11,9 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +25,7 @@ from cluster import binaries, processes
 from cluster.controlplane import ControlPlane
 from cluster.wire.ends import End, plug
 from cluster.wire.netns import Netns
-from cluster.wire.traffic import Traffic
+from cluster.wire.traffic import Knock, Traffic
 
 NODE = "node1"
 NODE_IPS = ("172.31.0.2", "fd00:31::2")
@@ -40,6 +41,13 @@ _SYSCTLS = {
     "net/ipv4/icmp_msgs_burst": "1000000",
     "net/ipv6/icmp/ratelimit": "0",
 }
+# Touched in each of the three things that the enforcer watches: what was written before has then been seen, too.
+_MARK = Pod("default", "lab-tick", {}, ("192.0.2.250",))
+_SEEN = (
+    "Received update for namespace: default\n",
+    "Received update to pod: default/lab-tick\n",
+    "Received update for network policy: default/lab-tick\n",
+)
 _SYNC_STARTS, _SYNC_ENDS = "Starting sync of iptables", "sync iptables took"
 _QUIET_SECONDS = 0.3
 _SETTLE_SECONDS = 60
@@ -50,7 +58,7 @@ class WireLab:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._count = self._ticks = 0
+        self._count = self._ticks = self.second_looks = 0
         self.ends: dict[str, End] = {}
         refusal = unable()
         if refusal:
@@ -118,11 +126,12 @@ class WireLab:
         self._unplug([*self.ends])
         kept = "--field-selector=metadata.name!=kubernetes,metadata.name!=kube-dns"
         self.plane.kubectl("delete", "appconnectivitytemplates", "--all")
-        for kind, options in {"appconnectivities": "--all", "networkpolicies": "--all", "services": kept}.items():
+        others = f"--field-selector=metadata.namespace!={_MARK.namespace}"
+        for kind, options in {"appconnectivities": "--all", "networkpolicies": others, "services": kept}.items():
             self.plane.kubectl("delete", kind, options, "--all-namespaces")
-        self.plane.kubectl("delete", "pods", "--all", "--all-namespaces", "--grace-period=0", "--force")
+        self.plane.kubectl("delete", "pods", others, "--all-namespaces", "--grace-period=0", "--force")
         # The operator keeps a namespace open for a moment when its last policies go; this goes by itself.
-        _await(lambda: not self._policies("-A"), complaint=lambda: "policies that nobody wants stay")
+        _await(lambda: not self._names("-A", others), complaint=lambda: "policies that nobody wants stay")
         self.settle()
 
     def rename_policies(self, namespace: str, *, prefix: str) -> list[str]:
@@ -143,9 +152,17 @@ class WireLab:
 
     def await_gone(self, namespace: str, policies: Sequence[str]) -> None:
         """Until none of these policies is there any more, and the enforcer knows."""
-        names = {f"networkpolicy.networking.k8s.io/{name}" for name in policies}
-        _await(lambda: not names & self._policies("-n", namespace), complaint=lambda: "the policies stay")
+        _await(lambda: not self.policies(namespace) & {*policies}, complaint=lambda: "the policies stay")
         self.settle()
+
+    def await_open(self, namespace: str) -> None:
+        """Until the namespace has no policies any more, and the enforcer knows."""
+        _await(lambda: not self.policies(namespace), complaint=lambda: "policies stay")
+        self.settle()
+
+    def policies(self, namespace: str) -> set[str]:
+        """The names of the NetworkPolicies that stand in a namespace."""
+        return self._names("-n", namespace)
 
     def wait_ready(self, name: str, *, namespace: str) -> None:
         """As a user waits for an AppConnectivity object."""
@@ -158,11 +175,20 @@ class WireLab:
         self.ends |= {end.ref: end for end in made}
         self.traffic.serve(made, ports=ports)
 
+    def knock(self, knocks: Collection[Knock]) -> frozenset[Knock]:
+        """Tries all at once, each as a new connection; returns those that the right end has answered.
+
+        What came from the same port a minute ago, by chance, would be let through as a part of that connection.
+        """
+        subprocess.run(["conntrack", "-F"], capture_output=True, check=True)
+        return frozenset(self.traffic.knock(knocks))
+
     def settle(self) -> None:
-        """Waits until the enforcer has done all that was written before: a sync that began later, and then quiet."""
+        """Waits until the enforcer has done all that was written before: a sync that began when it had seen it all, and
+        then quiet. Its watches are not in step, so a mark is seen in each."""
         start = self._log_size()
         self._ticks += 1
-        self.plane.kubectl("label", "--overwrite", "namespace", "default", f"lab-tick={self._ticks}")
+        self.apply(*_marks(tick=str(self._ticks)))
         _await(
             lambda: self._is_quiet(since=start),
             complaint=lambda: f"the enforcer does not settle:\n{processes.tail(self._log)}",
@@ -172,7 +198,8 @@ class WireLab:
         for line in (*(f"addr add {ip} dev lo" for ip in NODE_IPS), "link set lo up"):
             subprocess.run(["ip", *line.split()], check=True)
         for name, value in _SYSCTLS.items():
-            Path("/proc/sys", name).write_text(value)
+            if Path("/proc/sys", name).exists():  # not every kernel has all of them
+                Path("/proc/sys", name).write_text(value)
         self.plane = self._stack.enter_context(ControlPlane(advertised="172.18.0.2", api_port=6443))
         self.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
         addresses = [{"type": "InternalIP", "address": ip} for ip in NODE_IPS]
@@ -183,6 +210,8 @@ class WireLab:
             [binaries.programs("enforcer")["kube-router"], *_router_flags(self.plane.kubeconfig)], log=self._log
         )
         self._stack.callback(processes.stop, router, grace=3)
+        self.apply(_pod(_MARK))
+        self.apply(_pod(_MARK) | {"status": _status(_MARK)}, subresource="status")
         self.settle()
 
     def _unplug(self, refs: Iterable[str]) -> None:
@@ -191,9 +220,9 @@ class WireLab:
         for end in gone:
             end.netns.close()
 
-    def _policies(self, *where: str) -> set[str]:
-        """The NetworkPolicies there are, as ``kubectl -o name`` says them."""
-        return set(self.plane.kubectl("get", "networkpolicies", *where, "-o", "name").stdout.split())
+    def _names(self, *where: str) -> set[str]:
+        found = self.plane.kubectl("get", "networkpolicies", *where, "-o", "name").stdout.split()
+        return {name.partition("/")[2] for name in found}
 
     def _log_size(self) -> int:
         return self._log.stat().st_size if self._log.exists() else 0
@@ -204,8 +233,11 @@ class WireLab:
             return False
         with self._log.open("rb") as file:
             file.seek(since)
-            marks = re.findall(rf"{_SYNC_STARTS}|{_SYNC_ENDS}", file.read().decode(errors="replace"))
-        return _SYNC_STARTS in marks and marks[-1] == _SYNC_ENDS
+            text = file.read().decode(errors="replace")
+        if not all(mark in text for mark in _SEEN):
+            return False
+        syncs = re.findall(rf"{_SYNC_STARTS}|{_SYNC_ENDS}", text[max(map(text.index, _SEEN)) :])
+        return _SYNC_STARTS in syncs and syncs[-1] == _SYNC_ENDS
 
 
 def unable() -> str:
@@ -246,8 +278,16 @@ def _router_flags(kubeconfig: Path) -> Iterable[str]:
         "--service-cluster-ip-range=fd00:96::/112",
         "--health-port=0",
         "--iptables-sync-period=5m",
-        "-v=1",
+        "-v=2",
     )
+
+
+def _marks(*, tick: str) -> Iterable[dict[str, Any]]:
+    metadata = {"name": _MARK.name, "namespace": _MARK.namespace, "labels": {"lab-tick": tick}}
+    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default", "labels": {"lab-tick": tick}}}
+    yield _pod(replace(_MARK, labels={"lab-tick": tick}))
+    spec = {"podSelector": {"matchLabels": {"lab": "nobody"}}, "policyTypes": ["Ingress"]}
+    yield {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
 
 
 def _pod(pod: Pod) -> dict[str, Any]:

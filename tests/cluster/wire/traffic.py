@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -25,6 +26,8 @@ from cluster.wire.ends import End
 _PATIENCE_SECONDS = 1.0
 _KNOCKS = 3
 _IN_FLIGHT = 300
+# A stream may be that many times slower than it was asked to be before it is taken for one that does not work.
+_SLOWNESS = 20
 _MAX_PACKET = 2048
 # IP_RECVERR and IPV6_RECVERR of <linux/in.h>, <linux/in6.h>: a refusal is told to who has sent the packet.
 _TELL_REFUSALS: dict[int, tuple[int, int]] = {
@@ -47,10 +50,16 @@ class Knock:
 
 @dataclass
 class Count:
-    """Attempts, and when (seconds of the epoch) at which door they came out otherwise than as open."""
+    """Attempts, and when (seconds of the epoch) at which door they came out otherwise than as open.
+
+    ``errors`` are attempts that told nothing of their door: the prober itself has failed. ``enough`` is how many
+    attempts there must be at the least in the time that it had.
+    """
 
     tried: int = 0
     shut: list[tuple[float, Knock]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    enough: int = 1
 
     @property
     def open(self) -> int:
@@ -70,31 +79,38 @@ class Stream:
     ) -> None:
         self._doors, self._knock, self._interval, self._loop = doors, knock, interval, loop
         self._count, self._is_over = Count(), False
+        self._began = time.monotonic()
         self._running = asyncio.run_coroutine_threadsafe(self._run(), loop)
 
     def stop(self) -> Count:
+        rounds = (time.monotonic() - self._began) / (_SLOWNESS * self._interval)
+        self._count.enough = len(self._doors) * max(1, int(rounds))
         self._is_over = True
         self._running.result()
         return self._count
 
     async def _run(self) -> None:
-        attempts: set[asyncio.Task[None]] = set()
+        attempts: set[asyncio.Task[bool]] = set()
         while not self._is_over:
             for door in self._doors:
-                attempt = self._loop.create_task(self._try(door))
+                attempt = self._try(door)
                 attempts.add(attempt)
                 attempt.add_done_callback(attempts.discard)
             await asyncio.sleep(self._interval)
-        await asyncio.gather(*attempts)
+        await asyncio.gather(*attempts, return_exceptions=True)
 
-    async def _try(self, door: Knock) -> None:
-        began = time.time()
-        is_open = False
-        with suppress(TimeoutError):
-            is_open = await self._knock(door)
+    def _try(self, door: Knock) -> asyncio.Task[bool]:
         self._count.tried += 1
-        if not is_open:
+        attempt = self._loop.create_task(self._knock(door))
+        attempt.add_done_callback(partial(self._note, door, time.time()))
+        return attempt
+
+    def _note(self, door: Knock, began: float, attempt: asyncio.Task[bool]) -> None:
+        error = attempt.exception()
+        if error is not None or not attempt.result():
             self._count.shut.append((began, door))
+        if error is not None and not isinstance(error, TimeoutError):
+            self._count.errors.append(f"{door}: {error!r}")
 
 
 class Traffic:
