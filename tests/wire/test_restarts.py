@@ -72,7 +72,7 @@ def killed_after(lab: WireLab, number: int) -> set[str]:
 
 
 # 2 that keep the namespace open, 10 allows, DNS, deny, status, event; when its time is over 2 deletions, status, event.
-@pytest.mark.parametrize("number", [1, 2, 3, 6, 9, 12, 13, 14, 15, 17])
+@pytest.mark.parametrize("number", [1, 2, 3, 9, 13, 15, 17])
 def test_the_operator_is_killed_after_a_write_and_restarted(unattended: WireLab, number: int) -> None:
     with watched(unattended, DECLARED) as declared:
         stood = killed_after(unattended, number)
@@ -90,7 +90,7 @@ MOVED = [obj(*FLOWS[3:], name="second"), obj(*FLOWS[:3])]
 
 
 # 10 allows under their new names, 10 that go, status, event.
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 9, 12])
+@pytest.mark.parametrize("number", [1, 2, 4, 6, 9, 12])
 def test_the_operator_is_killed_while_all_flows_get_names_in_an_isolated_namespace(
     isolated: WireLab, number: int
 ) -> None:
@@ -106,7 +106,7 @@ def test_the_operator_is_killed_while_all_flows_get_names_in_an_isolated_namespa
     none_succeeded(scenario, undeclared())
 
 
-@pytest.mark.parametrize("number", [1, 4, 7])
+@pytest.mark.parametrize("number", [1, 5])
 def test_the_operator_is_killed_while_flows_move_to_an_object_of_their_own(isolated: WireLab, number: int) -> None:
     isolated.apply(*MOVED)
     with watched(isolated, DECLARED) as declared, watched(isolated, UNDECLARED) as undeclared:
