@@ -13,6 +13,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from appconnectivity.core import api
+from appconnectivity.core.intent import field_path
+
 SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -62,13 +65,31 @@ def read(path: str) -> list[Document]:
     return [document for file in files for document in _documents(_text(file), file=str(file))]
 
 
-def blanks(value: Any, *, at: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+def name_of(document: Document) -> str:
+    """The name of an object of ours. Raises BadInput for what none may say, whatever its kind: another apiVersion, a
+    name that its policies could not carry, a field of the spec without a value."""
+    content = document.content
+    if content.get("apiVersion") != api.API_VERSION:
+        raise BadInput(f"{document.where(('apiVersion',))}: apiVersion: must be {api.API_VERSION}")
+    name = content["metadata"].get("name") if isinstance(content.get("metadata"), dict) else None
+    if not isinstance(name, str) or not 0 < len(name) <= api.MAX_NAME or name == api.RESERVED_NAME:
+        raise BadInput(
+            f"{document.where(('metadata', 'name'))}: metadata.name: must be 1 to {api.MAX_NAME} characters,"
+            f" and not {api.RESERVED_NAME}, which is reserved"
+        )
+    for path in _blanks(content.get("spec"), at=("spec",)):
+        # The API server drops such a field: an end with an empty `app:` would come to mean its whole namespace.
+        raise BadInput(f"{document.where(path)}: {field_path(*path)}: has no value; give it one or leave it out")
+    return name
+
+
+def _blanks(value: Any, *, at: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
     """The paths at which a field stands without a value."""
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in entries:
         if item is None:
             yield (*at, key)
-        yield from blanks(item, at=(*at, key))
+        yield from _blanks(item, at=(*at, key))
 
 
 def _text(file: Path) -> str:

@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from appconnectivity.cli.files import BadInput, Document, blanks, read
+from appconnectivity.cli.files import BadInput, Document, name_of, read
 from appconnectivity.core import api
 from appconnectivity.core.findings import Finding
-from appconnectivity.core.intent import field_path
 from appconnectivity.core.rollout import Template
 from appconnectivity.core.template import KIND, Place, RenderError, Renderings, TemplateSpec, parse
 
@@ -32,7 +31,7 @@ def objects(options: argparse.Namespace, *, errors: TextIO) -> list[dict[str, An
 
 
 def _object(document: Document, place: Place, *, errors: TextIO) -> dict[str, Any] | None:
-    template = Template(name=_name(document), renderings=Renderings(_spec(document)))
+    template = Template(name=name_of(document), renderings=Renderings(_spec(document)))
     if not template.selects(place):
         print(f"{template.name} does not select namespace {place.name}, by the labels given with --label", file=errors)
         return None
@@ -44,22 +43,8 @@ def _object(document: Document, place: Place, *, errors: TextIO) -> dict[str, An
     return body
 
 
-def _name(document: Document) -> str:
-    content = document.content
-    if content.get("apiVersion") != api.API_VERSION:
-        raise BadInput(f"{document.where(('apiVersion',))}: apiVersion: must be {api.API_VERSION}")
-    name = (content.get("metadata") or {}).get("name")
-    if not isinstance(name, str) or not 0 < len(name) <= api.MAX_NAME or name == api.RESERVED_NAME:
-        where = document.where(("metadata", "name"))
-        raise BadInput(f"{where}: metadata.name: must be 1 to {api.MAX_NAME} characters, and not {api.RESERVED_NAME}")
-    return name
-
-
 def _spec(document: Document) -> TemplateSpec:
-    raw = document.content.get("spec")
-    for path in blanks(raw, at=("spec",)):
-        raise BadInput(f"{document.where(path)}: {field_path(*path)}: has no value; give it one or leave it out")
-    parsed = parse(raw)
+    parsed = parse(document.content.get("spec"))
     if isinstance(parsed, Finding):
         raise BadInput(_located(document, parsed.message))
     return parsed

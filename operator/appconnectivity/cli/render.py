@@ -18,13 +18,13 @@ import yaml
 from pydantic import ValidationError
 
 from appconnectivity.cli import onboard
-from appconnectivity.cli.files import BadInput, Document, blanks, read
+from appconnectivity.cli.files import BadInput, Document, name_of, read
 from appconnectivity.cluster import decode
 from appconnectivity.core import api
 from appconnectivity.core.compile import Compiled, Compiler
 from appconnectivity.core.facts import Endpoints, Facts, Options, Peer, Service
 from appconnectivity.core.findings import FlowState
-from appconnectivity.core.intent import Intent, explain, field_path, parse
+from appconnectivity.core.intent import Intent, explain, parse
 from appconnectivity.core.references import references
 
 
@@ -180,20 +180,9 @@ def _distinct(documents: Iterable[Document], *, namespace: str) -> dict[str, dic
 
 
 def _check(document: Document) -> None:
-    content = document.content
-    if content.get("apiVersion") != api.API_VERSION:
-        raise BadInput(f"{document.where(('apiVersion',))}: apiVersion: must be {api.API_VERSION}")
-    name = content["metadata"].get("name") if isinstance(content.get("metadata"), dict) else None
-    if not isinstance(name, str) or not 0 < len(name) <= api.MAX_NAME or name == api.RESERVED_NAME:
-        raise BadInput(
-            f"{document.where(('metadata', 'name'))}: metadata.name: must be 1 to {api.MAX_NAME} characters,"
-            f" and not {api.RESERVED_NAME}, which is reserved"
-        )
-    for path in blanks(content.get("spec"), at=("spec",)):
-        # The API server drops such a field: an end with an empty `app:` would come to mean its whole namespace.
-        raise BadInput(f"{document.where(path)}: {field_path(*path)}: has no value; give it one or leave it out")
+    name_of(document)
     try:
-        api.Spec.model_validate(content.get("spec"))
+        api.Spec.model_validate(document.content.get("spec"))
     except ValidationError as error:
         location = error.errors(include_url=False)[0]["loc"]
         raise BadInput(f"{document.where(('spec', *location))}: {explain(error, at='spec').message}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ from appconnectivity.cluster.rollout import Onboarder, View, Written
 from appconnectivity.controller.announce import announce
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.worker import Result
-from appconnectivity.core import changes, drift, rollout, template_status
+from appconnectivity.core import api, changes, drift, rollout, template_status
+from appconnectivity.core.drift import Drift
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.rollout import Action, Rollout, Step, Stood, Template
 from appconnectivity.core.template import Renderings, TemplateSpec, parse
@@ -121,7 +123,7 @@ class Rollouts:
         before, now = self._on_their_way.get(name, {}), self.monotonic()
         moving = [step for step in plan.of(Action.KEEP) if not rollout.is_judged(step.observed or {})]
         found = {step.namespace: before.get(step.namespace, now) for step in (*moving, *written.steps)}
-        self._on_their_way[name] = found | dict.fromkeys(written.failures, now - ON_THEIR_WAY_SECONDS - 1)
+        self._on_their_way[name] = found | dict.fromkeys(written.failures, -math.inf)
 
     def _renderings_of(self, template: Body) -> Renderings | Finding:
         metadata = template["metadata"]
@@ -148,9 +150,8 @@ class Rollouts:
         if now - self._told.get(key, -TOLD_SECONDS) < TOLD_SECONDS:
             return
         self._told = {at: told for at, told in self._told.items() if now - told < TOLD_SECONDS} | {key: now}
-        how = "changed" if step.action is Action.UPDATE else "deleted"
-        by = f"by {manager}" if manager else "(the API server's audit log says by whom)"
-        sentence = f"AppConnectivity {name} was {how} {by} and has been put back, as its template says"
+        change = "changed" if step.action is Action.UPDATE else "deleted"
+        sentence = f"{Drift(name, change, manager, api.KIND).sentence}, as its template says"
         logger.warning("%s, in namespace %s", sentence, step.namespace)
         await self._event(body, Finding(Reason.DRIFT_REPAIRED, sentence), warning=True)
 

@@ -18,7 +18,7 @@ from appconnectivity.cluster.kinds import APP_CONNECTIVITY, NETWORK_POLICY, TEMP
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.queue import WorkQueue
 from appconnectivity.core import naming
-from appconnectivity.core.policy import is_ours
+from appconnectivity.core.policy import is_marked, is_ours
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Sweeper:
         templates = await self._templates()
         for template in sorted({body["metadata"]["name"] for body in templates} | _templates_of(objects)):
             self.templates.add(template, patient=True)
-        ours = [body for body in policies if is_ours(body) or _is_marked(body)]
+        ours = [body for body in policies if is_ours(body) or is_marked(body)]
         for namespace in sorted({body["metadata"]["namespace"] for body in (*objects, *ours)}):
             self.queue.add(namespace, patient=True)
         self.completed += 1
@@ -140,10 +140,6 @@ class Sweeper:
         if missed:
             self.metrics.missed.labels(plural).inc(missed)
             logger.warning("no watch has told of %d %s", missed, plural)
-
-
-def _is_marked(body: Body) -> bool:
-    return (body["metadata"].get("labels") or {}).get(naming.MANAGED_BY_LABEL) == naming.MANAGED_BY
 
 
 def _templates_of(objects: list[dict[str, Any]]) -> set[str]:

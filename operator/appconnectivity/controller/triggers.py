@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from appconnectivity.core import api, naming, template
-from appconnectivity.core.policy import is_ours
+from appconnectivity.core import api, template
+from appconnectivity.core.policy import is_marked, is_ours
 from appconnectivity.core.references import References
 
 Body = Mapping[str, Any]
@@ -63,7 +63,7 @@ class Triggers:
     def _policy(self, namespace: str, body: Body) -> Iterable[str]:
         """Foreign policies concern us only where they could take one of our names."""
         known = namespace in self._references
-        return {namespace} if known or is_ours(body) or _is_marked(body) else ()
+        return {namespace} if known or is_ours(body) or is_marked(body) else ()
 
     def _namespace(self, name: str) -> set[str]:
         by_label = {other for other, refs in self._references.items() if refs.selectors}
@@ -101,8 +101,3 @@ def templates_concerned(plural: str, body: Body, *, known: Collection[str]) -> s
             return {name} & set(known)
         case _:
             return set()
-
-
-def _is_marked(body: Body) -> bool:
-    labels = (body.get("metadata") or {}).get("labels") or {}
-    return labels.get(naming.MANAGED_BY_LABEL) == naming.MANAGED_BY

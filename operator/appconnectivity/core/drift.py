@@ -17,16 +17,17 @@ QUIET_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Drift:
-    """One policy found other than it was written. ``manager`` is empty where the API server kept no trace of who."""
+    """One object found other than it was written. ``manager`` is empty where the API server kept no trace of who."""
 
     name: str
     change: str
     manager: str = ""
+    kind: str = "NetworkPolicy"
 
     @property
     def sentence(self) -> str:
         who = f"by {self.manager}" if self.manager else "(the API server's audit log says by whom)"
-        return f"NetworkPolicy {self.name} was {self.change} {who} and has been put back"
+        return f"{self.kind} {self.name} was {self.change} {who} and has been put back"
 
 
 def find(plan: Plan, *, written: Mapping[str, str]) -> tuple[Drift, ...]:

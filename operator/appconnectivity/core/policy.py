@@ -168,6 +168,12 @@ def is_ours(body: Mapping[str, Any]) -> bool:
     )
 
 
+def is_marked(body: Mapping[str, Any]) -> bool:
+    """True for what carries our label, which proves nothing but is a reason to look."""
+    labels = (body.get("metadata") or {}).get("labels") or {}
+    return bool(labels.get(naming.MANAGED_BY_LABEL) == naming.MANAGED_BY)
+
+
 def owners_of(body: Mapping[str, Any]) -> tuple[Owner, ...]:
     """The owners of our kind, of any version, sorted."""
     references = body["metadata"].get("ownerReferences") or ()

@@ -26,7 +26,6 @@ from typing import Any
 from appconnectivity.core import api, naming, status
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.policy import FIELD_MANAGER
-from appconnectivity.core.selectors import Selector
 from appconnectivity.core.template import KIND, Place, RenderError, Renderings
 
 Body = Mapping[str, Any]
@@ -71,9 +70,7 @@ class Template:
         )
 
     def selects(self, place: Place) -> bool:
-        if self.renderings is None:
-            return False
-        return Selector.of_api(self.renderings.spec.namespace_selector).matches(place.labels)
+        return self.renderings is not None and self.renderings.selector.matches(place.labels)
 
     def body(self, place: Place) -> dict[str, Any]:
         """The object that a namespace gets, as it is applied: every field that we own, and no other.

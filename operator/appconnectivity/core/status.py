@@ -199,7 +199,7 @@ def _list(flows: Iterable[FlowResult]) -> str:
 def _row(flow: FlowResult) -> dict[str, Any]:
     row = {"name": flow.name, "state": flow.state.value, "reason": flow.finding.reason.value}
     message = flow.finding.message
-    return row | {"message": _cut(message, MAX_ROW_MESSAGE)} if message else row
+    return row | {"message": cut(message, MAX_ROW_MESSAGE)} if message else row
 
 
 def _as_written(flow: FlowResult, outcome: Outcome, *, is_audit: bool) -> FlowResult:
@@ -224,7 +224,7 @@ def make_condition(
         "type": kind,
         "status": status,
         "reason": finding.reason.value,
-        "message": _cut(finding.message, MAX_MESSAGE),
+        "message": cut(finding.message, MAX_MESSAGE),
         "observedGeneration": generation,
         "lastTransitionTime": before["lastTransitionTime"] if unchanged else now,
     }
@@ -240,5 +240,6 @@ def _asks_for_dns(result: ObjectResult) -> bool:
     return header is not None and header.dns is api.Dns.CLUSTER and api.PolicyType.EGRESS in header.policy_types
 
 
-def _cut(text: str, limit: int) -> str:
+def cut(text: str, limit: int) -> str:
+    """The text, of which so many characters may be shown."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -17,6 +17,7 @@ from appconnectivity.core import api, expressions, naming, ports
 from appconnectivity.core.expressions import ExpressionError, Values
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.intent import explain, field_path
+from appconnectivity.core.selectors import Selector
 
 KIND = "AppConnectivityTemplate"
 PLURAL = "appconnectivitytemplates"
@@ -127,8 +128,12 @@ class Renderings:
     """One version of a template, and what it came to for each namespace, as long as this says the same of itself."""
 
     spec: TemplateSpec
+    selector: Selector = field(init=False)
     _made: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     _distinct: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.selector = Selector.of_api(self.spec.namespace_selector)
 
     def of(self, place: Place) -> dict[str, Any]:
         """As ``render``. What is the same for many namespaces is kept once."""

@@ -95,6 +95,5 @@ def _summary(counts: Mapping[str, Any]) -> Finding:
 
 
 def _row(namespace: str, finding: Finding) -> dict[str, Any]:
-    message = finding.message
-    cut = message if len(message) <= MAX_FAILURE_MESSAGE else message[: MAX_FAILURE_MESSAGE - 1] + "…"
-    return {"namespace": namespace, "reason": finding.reason.value, "message": cut}
+    message = status.cut(finding.message, MAX_FAILURE_MESSAGE)
+    return {"namespace": namespace, "reason": finding.reason.value, "message": message}
