@@ -18,10 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import yaml
-
 from appconnectivity.core.reachability import Pod, World
 from cluster import binaries, processes
+from cluster.administrator import Administrator
 from cluster.controlplane import ControlPlane
 from cluster.wire.ends import End, plug
 from cluster.wire.netns import Netns
@@ -48,8 +47,18 @@ _SEEN = (
     "Received update to pod: default/lab-tick\n",
     "Received update for network policy: default/lab-tick\n",
 )
+_POLICY = ("networking.k8s.io/v1", "NetworkPolicy")
+_APP_CONNECTIVITY = ("appconnectivity.io/v1alpha1", "AppConnectivity")
+_MADE_BY_TESTS = (
+    ("appconnectivity.io/v1alpha1", "AppConnectivityTemplate"),
+    _APP_CONNECTIVITY,
+    _POLICY,
+    ("v1", "Service"),
+    ("v1", "Pod"),
+)
+_STAYING = {(_MARK.namespace, _MARK.name), ("default", "kubernetes"), ("kube-system", "kube-dns")}
 _SYNC_STARTS, _SYNC_ENDS = "Starting sync of iptables", "sync iptables took"
-_QUIET_SECONDS = 0.3
+_QUIET_SECONDS = 0.1
 _SETTLE_SECONDS = 60
 
 
@@ -85,11 +94,8 @@ class WireLab:
 
     def apply(self, *bodies: Mapping[str, Any], subresource: str = "") -> None:
         """As an administrator, by server-side apply."""
-        if not bodies:
-            return
-        options = ["--subresource", subresource] if subresource else []
-        text = yaml.safe_dump_all(bodies)
-        self.plane.kubectl("apply", "--server-side", "--force-conflicts", *options, "-f", "-", input=text)
+        for body in bodies:
+            self.administrator.apply(body, subresource=subresource)
 
     def build(self, world: World, *, ports: Sequence[int]) -> None:
         """Makes the world's namespaces, pods and hosts, which answer on these ports."""
@@ -118,25 +124,22 @@ class WireLab:
 
     def remove(self, pod: Pod) -> None:
         """The pod ends, and nobody answers at its addresses."""
-        self.plane.kubectl("delete", "pod", pod.name, "-n", pod.namespace, "--grace-period=0", "--force")
+        self.administrator.delete("v1", "Pod", name=pod.name, namespace=pod.namespace)
         self._unplug([pod.ref])
 
     def clear(self) -> None:
         """Takes all away that a test may have made: objects, policies, Services, pods and hosts; namespaces stay."""
         self._unplug([*self.ends])
-        kept = "--field-selector=metadata.name!=kubernetes,metadata.name!=kube-dns"
-        self.plane.kubectl("delete", "appconnectivitytemplates", "--all")
-        others = f"--field-selector=metadata.namespace!={_MARK.namespace}"
-        for kind, options in {"appconnectivities": "--all", "networkpolicies": others, "services": kept}.items():
-            self.plane.kubectl("delete", kind, options, "--all-namespaces")
-        self.plane.kubectl("delete", "pods", others, "--all-namespaces", "--grace-period=0", "--force")
+        for kind in _MADE_BY_TESTS:
+            for metadata in self._made(*kind):
+                self.administrator.delete(*kind, name=metadata["name"], namespace=metadata.get("namespace"))
         # The operator keeps a namespace open for a moment when its last policies go; this goes by itself.
-        _await(lambda: not self._names("-A", others), complaint=lambda: "policies that nobody wants stay")
+        _await(lambda: not self._made(*_POLICY), complaint=lambda: "policies that nobody wants stay")
         self.settle()
 
     def rename_policies(self, namespace: str, *, prefix: str) -> list[str]:
         """The operator's policies under other names, as another version might have written them; returns the names."""
-        found = json.loads(self.plane.kubectl("get", "networkpolicies", "-n", namespace, "-o", "json").stdout)["items"]
+        found = self.administrator.list(*_POLICY, namespace=namespace)
         kept = ("annotations", "labels", "namespace", "ownerReferences")
         renamed = [
             body
@@ -146,7 +149,7 @@ class WireLab:
         self.apply(*renamed)
         self.settle()
         for body in found:
-            self.plane.kubectl("delete", "networkpolicy", body["metadata"]["name"], "-n", namespace)
+            self.administrator.delete(*_POLICY, name=body["metadata"]["name"], namespace=namespace)
         self.settle()
         return [body["metadata"]["name"] for body in renamed]
 
@@ -162,11 +165,11 @@ class WireLab:
 
     def policies(self, namespace: str) -> set[str]:
         """The names of the NetworkPolicies that stand in a namespace."""
-        return self._names("-n", namespace)
+        return {body["metadata"]["name"] for body in self.administrator.list(*_POLICY, namespace=namespace)}
 
     def wait_ready(self, name: str, *, namespace: str) -> None:
-        """As a user waits for an AppConnectivity object."""
-        self.plane.kubectl("wait", "--for=condition=Ready", f"appconn/{name}", "-n", namespace, "--timeout=20s")
+        """Until an AppConnectivity object is Ready as it is now."""
+        _await(lambda: self._is_ready(name, namespace), complaint=lambda: f"{namespace}/{name} does not become Ready")
 
     def plug(self, ends: list[tuple[str, tuple[str, ...]]], *, ports: Sequence[int]) -> None:
         """Adds ends, which answer on these ports."""
@@ -201,6 +204,7 @@ class WireLab:
             if Path("/proc/sys", name).exists():  # not every kernel has all of them
                 Path("/proc/sys", name).write_text(value)
         self.plane = self._stack.enter_context(ControlPlane(advertised="172.18.0.2", api_port=6443))
+        self.administrator = Administrator(self.plane.kubeconfig, cache=self.plane.directory / "kinds.json")
         self.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
         addresses = [{"type": "InternalIP", "address": ip} for ip in NODE_IPS]
         status = json.dumps({"status": {"addresses": addresses}})  # two of one type: more than apply can tell apart
@@ -214,15 +218,22 @@ class WireLab:
         self.apply(_pod(_MARK) | {"status": _status(_MARK)}, subresource="status")
         self.settle()
 
+    def _is_ready(self, name: str, namespace: str) -> bool:
+        body = self.administrator.get(*_APP_CONNECTIVITY, name=name, namespace=namespace)
+        conditions = body.get("status", {}).get("conditions", ())
+        wanted = {"type": "Ready", "status": "True", "observedGeneration": body["metadata"]["generation"]}
+        return any(wanted.items() <= condition.items() for condition in conditions)
+
     def _unplug(self, refs: Iterable[str]) -> None:
         gone = [self.ends.pop(ref) for ref in refs]
         self.traffic.forget(end.ref for end in gone)
         for end in gone:
             end.netns.close()
 
-    def _names(self, *where: str) -> set[str]:
-        found = self.plane.kubectl("get", "networkpolicies", *where, "-o", "name").stdout.split()
-        return {name.partition("/")[2] for name in found}
+    def _made(self, api_version: str, kind: str) -> list[dict[str, Any]]:
+        """The metadata of all of this kind but what belongs to the lab."""
+        found = [body["metadata"] for body in self.administrator.list(api_version, kind)]
+        return [metadata for metadata in found if (metadata.get("namespace"), metadata["name"]) not in _STAYING]
 
     def _log_size(self) -> int:
         return self._log.stat().st_size if self._log.exists() else 0
