@@ -36,14 +36,15 @@ def plug(node: Netns, ends: Iterable[tuple[str, tuple[str, ...]]], *, first: int
 
 
 def _outside(number: int, end: End) -> list[str]:
-    """On the node: the pair itself, and a route to each address of the end."""
+    """On the node: the pair itself, and a route to each address of the end. The kernel may still be taking away an
+    earlier end that had the same address."""
     port = f"end{number}"
     lines = [
         f"link add {port} address {_NODE_MAC} type veth peer name eth0 address {_mac(end)} netns {end.netns.path}",
         f"link set {port} up",
     ]
     for ip in end.ips:
-        lines += [f"route add {ip} dev {port}", f"neigh replace {ip} lladdr {_mac(end)} dev {port} nud permanent"]
+        lines += [f"route replace {ip} dev {port}", f"neigh replace {ip} lladdr {_mac(end)} dev {port} nud permanent"]
     return lines
 
 

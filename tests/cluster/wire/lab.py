@@ -173,8 +173,8 @@ class WireLab:
 
     def plug(self, ends: list[tuple[str, tuple[str, ...]]], *, ports: Sequence[int]) -> None:
         """Adds ends, which answer on these ports."""
-        made = plug(self.node, ends, first=self._count)
-        self._count += len(made)
+        first, self._count = self._count, self._count + len(ends)
+        made = plug(self.node, ends, first=first)
         self.ends |= {end.ref: end for end in made}
         self.traffic.serve(made, ports=ports)
 
