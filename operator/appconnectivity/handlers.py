@@ -26,6 +26,19 @@ _WATCHED = (
 )
 
 
+class _NothingKept(kopf.DiffBaseStorage):
+    """No handler asks what an object was like before, for which kopf would copy every object that it hears of."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return
+
+
 def registry(*, notice: Notice, client: Client) -> kopf.OperatorRegistry:
     """Handlers that pass every event on, and log in with our client's credentials."""
     made = kopf.OperatorRegistry()
@@ -56,6 +69,7 @@ def settings() -> kopf.OperatorSettings:
     made = kopf.OperatorSettings()
     made.peering.standalone = True
     made.persistence.finalizer = f"{api.GROUP}/never-used"  # else kopf strips other kopf operators' finalizers
+    made.persistence.diffbase_storage = _NothingKept()
     made.posting.enabled = False
     made.watching.server_timeout = 110
     made.watching.client_timeout = 120

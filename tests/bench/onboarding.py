@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from appconnectivity.cluster.client import Client, load_configuration
 from appconnectivity.cluster.kinds import APP_CONNECTIVITY, EVENT, NAMESPACE, NETWORK_POLICY, TEMPLATE, Kind
+from bench.ready import Ready, followed
 from cluster.controlplane import ControlPlane
 from cluster.operator import USER, Operator, install
 
@@ -21,10 +22,11 @@ FLOWS = [
     {"from": {"app": "frontend"}, "to": {"app": "api"}, "ports": [8080]},
     {"from": {"app": "prometheus", "namespace": "monitoring"}, "to": {"podSelector": {}}, "ports": [9090]},
 ]
+TEMPLATE_NAME = "standard"
 _TEMPLATE = {
     "apiVersion": "appconnectivity.io/v1alpha1",
     "kind": "AppConnectivityTemplate",
-    "metadata": {"name": "standard"},
+    "metadata": {"name": TEMPLATE_NAME},
     "spec": {
         "namespaceSelector": {"matchLabels": {"baseline": "standard"}},
         "maxConcurrent": 100,
@@ -77,26 +79,28 @@ def measure() -> Result:
         return Result(labelled, bare, all_labelled, all_bare, at_rest)
 
 
-async def _with(plane: ControlPlane, measured: Callable[[ControlPlane, Client], Awaitable[T]]) -> T:
-    client = Client(await load_configuration(kubeconfig=str(plane.kubeconfig), context=None))
+async def _with(plane: ControlPlane, measured: Callable[[ControlPlane, Client, Ready], Awaitable[T]]) -> T:
+    configuration = await load_configuration(kubeconfig=str(plane.kubeconfig), context=None)
+    client = Client(configuration)
     try:
-        return await measured(plane, client)
+        async with followed(configuration) as ready:
+            return await measured(plane, client, ready)
     finally:
         await client.close()
 
 
-async def _labelled(plane: ControlPlane, client: Client) -> tuple[list[float], float, int]:
+async def _labelled(plane: ControlPlane, client: Client, ready: Ready) -> tuple[list[float], float, int]:
     await client.apply(TEMPLATE, _TEMPLATE, force=True)
     names = [FIRST, *(f"one-{number:03}" for number in range(ONE_BY_ONE))]
     await _each(client, names, _make)
-    labelled = [await _timed(_label_and_wait(client, name)) for name in names][1:]
+    labelled = [await _timed(_label_and_wait(client, ready, name)) for name in names][1:]
     many = [f"many-{number:03}" for number in range(AT_ONCE)]
     await _each(client, many, _make)
-    all_labelled = await _timed(_all_labelled(client, many))
+    all_labelled = await _timed(_all_labelled(client, ready, many))
     return labelled, all_labelled, await _writes_at_rest(plane)
 
 
-async def _bare(_: ControlPlane, client: Client) -> tuple[list[float], float]:
+async def _bare(_: ControlPlane, client: Client, __: Ready) -> tuple[list[float], float]:
     bodies = await _bodies(client, FIRST)
     names = [f"bare-{number:03}" for number in range(ONE_BY_ONE)]
     await _each(client, names, _make)
@@ -125,31 +129,14 @@ async def _label(client: Client, name: str, value: str = "standard") -> None:
     await _put(client, NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
 
-async def _label_and_wait(client: Client, name: str) -> None:
+async def _label_and_wait(client: Client, ready: Ready, name: str) -> None:
     await _label(client, name)
-    while not await _is_ready(client, name):  # noqa: ASYNC110 - it is another process that is waited for
-        await asyncio.sleep(0.002)
+    await ready.wait({(name, TEMPLATE_NAME)})
 
 
-async def _is_ready(client: Client, name: str) -> bool:
-    body = await client.get(APP_CONNECTIVITY, namespace=name, name="standard")
-    return body is not None and _ready(body)
-
-
-async def _all_labelled(client: Client, names: list[str]) -> None:
+async def _all_labelled(client: Client, ready: Ready, names: list[str]) -> None:
     await _each(client, names, _label)
-    while set(names) - await _ready_namespaces(client):  # noqa: ASYNC110 - as above
-        await asyncio.sleep(0.2)
-
-
-async def _ready_namespaces(client: Client) -> set[str]:
-    found = await client.list(APP_CONNECTIVITY, name="standard")
-    return {body["metadata"]["namespace"] for body in found if _ready(body)}
-
-
-def _ready(body: Body) -> bool:
-    conditions = body.get("status", {}).get("conditions", [])
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    await ready.wait({(name, TEMPLATE_NAME) for name in names})
 
 
 async def _bodies(client: Client, namespace: str) -> list[tuple[Kind, Body]]:

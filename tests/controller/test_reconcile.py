@@ -40,7 +40,7 @@ async def test_the_event_of_an_own_status_is_news_only_if_it_tells_of_another_sp
 ) -> None:
     client, triggers = cast("Client", None), Triggers()
     reconciler = Reconciler(
-        observer=Observer(client, options=OPTIONS, dns_services=()),
+        observer=Observer(client, options=OPTIONS, dns_services=(), clock=time.monotonic),
         applier=Applier(client),
         reporter=cast("Reporter", FakeReporter(generation)),
         triggers=triggers,

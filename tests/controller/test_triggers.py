@@ -122,6 +122,43 @@ def test_a_deletion_is_news_whatever_we_wrote_before(triggers: Triggers) -> None
     assert triggers.concerned("networkpolicies", event("p", "shop", version="9")) == {"shop"}
 
 
+def test_our_own_write_is_no_news_though_its_event_comes_before_its_answer(triggers: Triggers) -> None:
+    triggers.begin("finance")
+    told = triggers.concerned("networkpolicies", event("p", "finance", version="7"))
+    triggers.expect("networkpolicies", "finance", "p", "7")
+
+    assert told == {"shop"}, "whose flows point there"
+    assert not triggers.end("finance")
+
+
+@pytest.mark.parametrize("versions", [["6"], ["7", "8"], ["8"]])
+def test_what_somebody_else_changes_during_a_pass_is_told_at_its_end(triggers: Triggers, versions: list[str]) -> None:
+    triggers.begin("shop")
+    told = [triggers.concerned("networkpolicies", event("p", "shop", version=version)) for version in versions]
+    triggers.expect("networkpolicies", "shop", "p", "7")
+
+    assert told == [set()] * len(versions)
+    assert triggers.end("shop")
+    assert triggers.concerned("networkpolicies", event("q", "shop")) == {"shop"}, "after the pass it is told at once"
+
+
+def test_our_own_write_after_somebody_elses_is_the_last_word(triggers: Triggers) -> None:
+    triggers.begin("shop")
+    for version in ("6", "7"):
+        triggers.concerned("networkpolicies", event("p", "shop", version=version))
+    triggers.expect("networkpolicies", "shop", "p", "7")
+
+    assert not triggers.end("shop")
+
+
+def test_what_is_no_object_and_no_policy_is_told_during_a_pass_as_ever(triggers: Triggers) -> None:
+    triggers.begin("shop")
+
+    assert triggers.concerned("services", event("db", "data")) == {"shop"}
+    assert triggers.concerned("namespaces", event("shop")) == {"shop", "wide"}
+    assert not triggers.end("shop")
+
+
 def test_a_forgotten_namespace_is_not_looked_at_any_more(triggers: Triggers) -> None:
     triggers.forget("shop")
 

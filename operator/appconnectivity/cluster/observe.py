@@ -30,6 +30,10 @@ Body = Mapping[str, Any]
 # From this many other namespaces on, one LIST of the whole cluster is cheaper than two a namespace.
 _MANY_PEERS = 8
 NODE_LOCAL_DNS = ("kube-system", "node-local-dns")
+# The node-local cache is not watched: that it comes or goes is known so much later.
+DNS_SECONDS = 10.0
+
+Dns = tuple[tuple[Service, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,30 @@ class Observation:
     facts: Facts
 
 
-class Observer:
-    """Reads what a reconciliation has to know. ``dns_services`` are candidates as (namespace, name)."""
+@dataclass(frozen=True)
+class _Kept:
+    found: Dns
+    until: float
 
-    def __init__(self, client: Client, *, options: Options, dns_services: Sequence[tuple[str, str]]) -> None:
+
+class Observer:
+    """Reads what a reconciliation has to know. ``dns_services`` are candidates as (namespace, name), ``clock`` tells
+    seconds."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        options: Options,
+        dns_services: Sequence[tuple[str, str]],
+        clock: Callable[[], float],
+    ) -> None:
         self._client = client
         self._options = options
         self._dns_services = tuple(dns_services)
+        self._clock = clock
+        self._dns: _Kept | None = None
+        self._dns_changes = 0
 
     async def observe(
         self, namespace: str, *, refer: Callable[[str, References], None] = lambda *_: None
@@ -84,8 +105,26 @@ class Observer:
         """The namespace's AppConnectivity objects that are not being deleted."""
         return _existing(await self._client.list(APP_CONNECTIVITY, namespace=namespace))
 
-    async def dns(self) -> tuple[tuple[Service, ...], tuple[str, ...]]:
-        """The cluster's DNS Services, and the addresses of its node-local cache."""
+    def forget_dns(self, body: Body) -> None:
+        """Something has happened to this Service or EndpointSlice: DNS, if it may be of that, is read anew."""
+        if (body.get("metadata") or {}).get("namespace") in {namespace for namespace, _ in self._dns_services}:
+            self._dns = None
+            self._dns_changes += 1
+
+    async def dns(self) -> Dns:
+        """The cluster's DNS Services, and the addresses of its node-local cache.
+
+        Every namespace asks for them, so what was read is kept for DNS_SECONDS, unless an event tells of a change.
+        """
+        if self._dns is not None and self._clock() < self._dns.until:
+            return self._dns.found
+        before = self._dns_changes
+        found = await self._read_dns()
+        if before == self._dns_changes:
+            self._dns = _Kept(found, until=self._clock() + DNS_SECONDS)
+        return found
+
+    async def _read_dns(self) -> Dns:
         found = await asyncio.gather(*(self.service(*key) for key in self._dns_services))
         namespace, name = NODE_LOCAL_DNS
         cache = await self._client.get(DAEMON_SET, namespace=namespace, name=name)
@@ -200,7 +239,7 @@ async def _as_is(body: Body) -> Service | None:
     return decode.service(body)
 
 
-async def _nothing() -> tuple[tuple[Service, ...], tuple[str, ...]]:
+async def _nothing() -> Dns:
     return (), ()
 
 

@@ -27,12 +27,14 @@ from appconnectivity.controller.reconcile import Reconciler
 from appconnectivity.controller.rollouts import Rollouts
 from appconnectivity.controller.sweep import Ledger, Sweeper
 from appconnectivity.controller.triggers import Triggers, templates_concerned
-from appconnectivity.controller.worker import Worker
+from appconnectivity.controller.worker import Result, Worker
 from appconnectivity.settings import Settings
 
 _WATCHED = (APP_CONNECTIVITY, TEMPLATE, NETWORK_POLICY, NAMESPACE, SERVICE, ENDPOINT_SLICE)
 # A pass that has begun is given this long to end when the operator is stopped (the kubelet kills after 15 s).
 STOP_SECONDS = 7.0
+# An object of a template that got another status is news for the template's status only, which may be so much late.
+PROGRESS_SECONDS = 1.0
 
 
 class Controller:
@@ -61,8 +63,9 @@ class Controller:
             protected=options.protected_namespaces,
             monotonic=time.monotonic,
         )
-        reconciler = Reconciler(
-            observer=Observer(client, options=options, dns_services=dns),
+        self._observer = Observer(client, options=options, dns_services=dns, clock=time.monotonic)
+        self._reconciler = Reconciler(
+            observer=self._observer,
             applier=Applier(client),
             reporter=reporter,
             triggers=self._triggers,
@@ -71,7 +74,7 @@ class Controller:
             monotonic=time.monotonic,
             disturbed=self._rollouts.disturbed,
         )
-        over_namespaces = Worker("namespace", self._queue, reconciler.reconcile, metrics)
+        over_namespaces = Worker("namespace", self._queue, self._pass, metrics)
         # A pass over a template reads every namespace, so it should not be made for each of them.
         over_templates = Worker("template", self._templates, self._rollouts.reconcile, metrics, restful=True)
         self._workers = [over_templates, *[over_namespaces] * settings.workers]
@@ -84,10 +87,26 @@ class Controller:
         """Takes an event (type None: from the first LIST of a watch) for a hint where to look."""
         if plural in self._ledgers:
             self._ledgers[plural].note(event_type, body)
+        is_there = event_type != "DELETED" and not (body.get("metadata") or {}).get("deletionTimestamp")
         for template in templates_concerned(plural, body, known=self._rollouts.names):
-            self._templates.add(template)
+            if plural == TEMPLATE.plural and is_there and self._rollouts.has_seen(body):
+                continue
+            if plural == APP_CONNECTIVITY.plural and is_there and self._rollouts.stands(body):
+                self._templates.add_after(template, PROGRESS_SECONDS)
+            else:
+                self._templates.add(template)
+        if plural in (SERVICE.plural, ENDPOINT_SLICE.plural):
+            self._observer.forget_dns(body)
         for namespace in self._triggers.concerned(plural, body):
             self._queue.add(namespace)
+
+    async def _pass(self, namespace: str) -> Result:
+        self._triggers.begin(namespace)
+        try:
+            return await self._reconciler.reconcile(namespace)
+        finally:
+            if self._triggers.end(namespace):
+                self._queue.add(namespace)
 
     async def start(self) -> None:
         await self._probes.start(host=self._settings.listen, port=self._settings.port)

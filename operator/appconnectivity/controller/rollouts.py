@@ -58,6 +58,17 @@ class Rollouts:
         """The templates that are known."""
         return self._standing.keys()
 
+    def has_seen(self, template: Body) -> bool:
+        """True where a pass has been made over this version of the template's spec: only its status is another."""
+        metadata = template["metadata"]
+        return self._renderings.get(metadata["name"], (None,))[0] == (metadata["uid"], metadata.get("generation"))
+
+    def stands(self, body: Body) -> bool:
+        """True where an object has the spec that its template has written: only its status, or a label, is another."""
+        metadata = body["metadata"]
+        known = self._standing.get(metadata["name"], {}).get(metadata["namespace"])
+        return known is not None and known.digest == rollout.digest(body)
+
     def disturbed(self, namespace: str, objects: Iterable[Body]) -> bool:
         """True where an object that a template keeps in the namespace is not there as it was written.
 

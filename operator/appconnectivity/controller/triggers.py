@@ -13,7 +13,8 @@ from appconnectivity.core.references import References
 Body = Mapping[str, Any]
 
 _SERVICE_NAME_LABEL = "kubernetes.io/service-name"
-# An event that came before its answer leaves its expectation behind; the oldest go first, at the cost of an idle pass.
+_WRITTEN = (api.PLURAL, "networkpolicies")
+# A watch that is renewed may leave out a version, and its expectation stays; the oldest go first.
 MAX_EXPECTED = 10_000
 _API_SERVER = ("default", "kubernetes")
 
@@ -25,6 +26,7 @@ class Triggers:
     dns_services: frozenset[tuple[str, str]] = frozenset()
     _references: dict[str, References] = field(default_factory=dict)
     _own_writes: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    _held: dict[str, dict[tuple[str, str, str], str]] = field(default_factory=dict)
 
     def remember(self, namespace: str, references: References) -> None:
         self._references[namespace] = references
@@ -38,14 +40,26 @@ class Triggers:
         if len(self._own_writes) > MAX_EXPECTED:
             self._own_writes.pop(next(iter(self._own_writes)))
 
+    def begin(self, namespace: str) -> None:
+        """A pass over the namespace begins: an event of it may be that of a write that has not been answered yet."""
+        self._held[namespace] = {}
+
+    def end(self, namespace: str) -> bool:
+        """The pass is over; True where something in the namespace was changed meanwhile, and not by us."""
+        held = self._held.pop(namespace)
+        return bool([key for key, version in held.items() if not self._is_own(key, version)])
+
     def concerned(self, plural: str, body: Body) -> set[str]:
-        """The namespaces to look at again because of this event."""
+        """The namespaces to look at again because of this event; one that is being passed over is told by ``end``."""
         metadata = body.get("metadata") or {}
         namespace, name = metadata.get("namespace", ""), metadata.get("name", "")
-        if (version := self._own_writes.get((plural, namespace, name))) and version == metadata.get("resourceVersion"):
-            self._own_writes.pop((plural, namespace, name))
+        key, version = (plural, namespace, name), metadata.get("resourceVersion", "")
+        if self._is_own(key, version):
             # No news here; yet with our policies a namespace gets isolated, and others may now need its grant.
             return self._pointing_to(namespace) if plural == "networkpolicies" else set()
+        if plural in _WRITTEN and namespace in self._held:
+            self._held[namespace][key] = version
+            return self._pointing_to(namespace)
         match plural:
             case api.PLURAL:
                 return {namespace, *self._pointing_to(namespace)}
@@ -59,6 +73,13 @@ class Triggers:
                 return self._service(namespace, name) | ({namespace} & self._references.keys())
             case _:
                 return self._service(namespace, (metadata.get("labels") or {}).get(_SERVICE_NAME_LABEL, ""))
+
+    def _is_own(self, key: tuple[str, str, str], version: str) -> bool:
+        """True where our own write has made this version; it is told of once."""
+        if not version or self._own_writes.get(key) != version:
+            return False
+        del self._own_writes[key]
+        return True
 
     def _policy(self, namespace: str, body: Body) -> Iterable[str]:
         """Foreign policies concern us only where they could take one of our names."""

@@ -13,7 +13,7 @@ from appconnectivity.controller.queue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_REST = 1.0
+_SHORT, _LONGEST_REST = 0.1, 1.0
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Result:
 
 @dataclass(frozen=True)
 class Worker:
-    """``what`` names a key's kind in logs. A ``restful`` worker rests for as long as its last pass took, and at most a
-    second: what happens meanwhile is taken together.
+    """``what`` names a key's kind in logs. A ``restful`` worker rests after a long pass for as long as it took, and at
+    most a second: what happens meanwhile is taken together.
     """
 
     what: str
@@ -42,8 +42,9 @@ class Worker:
             start = asyncio.get_running_loop().time()
             try:
                 await self._pass(key)
-                if self.restful:
-                    await asyncio.sleep(min(_LONGEST_REST, asyncio.get_running_loop().time() - start))
+                took = asyncio.get_running_loop().time() - start
+                if self.restful and took > _SHORT:
+                    await asyncio.sleep(min(_LONGEST_REST, took))
             finally:
                 self.queue.done(key)
 

@@ -1,0 +1,54 @@
+"""Waiting for objects to become Ready by one watch: whoever asks again and again is a load of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from kubernetes.aio import client, watch
+
+GROUP, VERSION, PLURAL = "appconnectivity.io", "v1alpha1", "appconnectivities"
+
+
+class Ready:
+    """The objects that have become Ready so far, as (namespace, name)."""
+
+    def __init__(self) -> None:
+        self.found: set[tuple[str, str]] = set()
+        self._changed = asyncio.Condition()
+
+    async def wait(self, wanted: Collection[tuple[str, str]]) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.found.issuperset(wanted))
+
+    async def follow(self, configuration: Any) -> None:
+        """Until it is cancelled."""
+        async with client.ApiClient(configuration) as api, watch.Watch() as watching:
+            everything = client.CustomObjectsApi(api).list_cluster_custom_object
+            async for event in watching.stream(everything, GROUP, VERSION, PLURAL):
+                await self._note(event["object"])
+
+    async def _note(self, body: dict[str, Any]) -> None:
+        if _is_ready(body):
+            async with self._changed:
+                self.found.add((body["metadata"]["namespace"], body["metadata"]["name"]))
+                self._changed.notify_all()
+
+
+@asynccontextmanager
+async def followed(configuration: Any) -> AsyncIterator[Ready]:
+    ready = Ready()
+    following = asyncio.create_task(ready.follow(configuration))
+    try:
+        yield ready
+    finally:
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+
+
+def _is_ready(body: dict[str, Any]) -> bool:
+    conditions = body.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
