@@ -164,6 +164,44 @@ async def test_a_list_of_a_kind_that_is_missing_is_unavailable_and_not_empty(ser
         await client.list(APP_CONNECTIVITY)
 
 
+async def test_a_recent_list_is_not_older_than_anything_that_was_heard_of_its_kind(
+    server: Server, client: Client
+) -> None:
+    server.answers = [page("a"), page("a"), ok(body(resourceVersion="12")), page("a")]
+    await client.list(NETWORK_POLICY, namespace="shop", recent=True)
+    await client.list(NETWORK_POLICY, namespace="shop", recent=True)
+    await client.apply(NETWORK_POLICY, body(), force=True)
+    client.versions.note("networkpolicies", body(resourceVersion="11"))
+    client.versions.note("services", body(resourceVersion="99"))
+    await client.list(NETWORK_POLICY, namespace="shop", recent=True)
+    await client.list(NETWORK_POLICY, namespace="shop")
+
+    now = {"limit": str(client_module.PAGE_SIZE)}
+    bound = {"resourceVersion": "9", "resourceVersionMatch": "NotOlderThan"}
+    asked = [query for method, _, query, _ in server.requests if method == "GET"]
+    assert asked == [now, bound, bound | {"resourceVersion": "12"}, now]
+
+
+async def test_a_version_that_the_server_does_not_know_is_asked_for_once(server: Server, client: Client) -> None:
+    """As after its store was put back to an older state."""
+    client.versions.note("networkpolicies", body(resourceVersion="1000"))
+    server.answers = [status(504, "Too large resource version: 1000, current: 9")]
+    with pytest.raises(errors.Unavailable):
+        await client.list(NETWORK_POLICY, namespace="shop", recent=True)
+    server.answers = [page("a")]
+
+    assert [entry["metadata"]["name"] for entry in await client.list(NETWORK_POLICY, recent=True)] == ["a"]
+    assert "resourceVersion" not in server.requests[-1][2]
+
+
+@pytest.mark.parametrize("version", ["", "abc", "-1", "1.5"])
+async def test_a_version_that_is_no_number_says_nothing(client: Client, version: str) -> None:
+    client.versions.note("networkpolicies", body(resourceVersion=version))
+    client.versions.note("networkpolicies", {})
+
+    assert client.versions.newest("networkpolicies") == ""
+
+
 # Retries.
 
 

@@ -1,4 +1,7 @@
-"""What a pass remembers of its own writes. (What it does to a cluster is tested on a real API server, in tests/e2e.)"""
+"""What a pass remembers of its own writes, and how new its reads are.
+
+What it does to a cluster is tested on a real API server, in tests/e2e.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,18 @@ from typing import Any, cast
 
 import pytest
 
-from appconnectivity.cluster.apply import Applier
+from appconnectivity.cluster.apply import Applied, Applier
 from appconnectivity.cluster.client import Client
-from appconnectivity.cluster.observe import Observer
+from appconnectivity.cluster.observe import Observation, Observer
 from appconnectivity.cluster.report import Reporter
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.reconcile import Reconciler
 from appconnectivity.controller.triggers import Triggers
 from appconnectivity.core import api
-from builders import OPTIONS, obj
+from appconnectivity.core.compile import Compiled
+from appconnectivity.core.plan import Plan
+from appconnectivity.core.references import References
+from builders import OPTIONS, compile_, facts, flow, intent, obj, observed
 
 
 class FakeReporter:
@@ -53,3 +59,63 @@ async def test_the_event_of_an_own_status_is_news_only_if_it_tells_of_another_sp
 
     event = body | {"metadata": body["metadata"] | {"resourceVersion": "8"}}
     assert triggers.concerned(api.PLURAL, event) == concerned
+
+
+class FakeObserver:
+    """A namespace with the policies of two flows; what was heard of its object, and what it is now, may differ."""
+
+    def __init__(self, *, heard: dict[str, Any], now: dict[str, Any]) -> None:
+        self.bodies = {True: heard, False: now}
+        self.reads: list[str] = []
+
+    async def observe(self, namespace: str, *, recent: bool, **_: Any) -> Observation:
+        self.reads.append("recent" if recent else "now")
+        body = self.bodies[recent]
+        return Observation(
+            namespace=namespace,
+            bodies=(body,),
+            policies=tuple(observed(compile_(BOTH))),
+            intents=(intent(*body["spec"]["flows"]),),
+            references=References(),
+            facts=facts(),
+        )
+
+
+class FakeApplier:
+    def __init__(self) -> None:
+        self.plans: list[Plan] = []
+
+    async def apply(self, plan: Plan, _: Compiled) -> Applied:
+        self.plans.append(plan)
+        return Applied()
+
+
+ONE, BOTH, THREE = (obj(*(flow("a", f"b{n}") for n in range(count))) for count in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("heard", "now", "reads", "deletions"),
+    [
+        pytest.param(BOTH, BOTH, ["recent"], 0, id="nothing-to-do"),
+        pytest.param(THREE, ONE, ["recent"], 0, id="what-adds-waits-for-its-event-where-it-comes-too-late"),
+        pytest.param(ONE, ONE, ["recent", "now"], 2, id="what-takes-away-is-looked-at-once-more"),
+        pytest.param(ONE, BOTH, ["recent", "now"], 0, id="and-left-where-that-was-old-news"),
+    ],
+)
+async def test_nothing_is_taken_away_by_what_was_only_heard(
+    heard: dict[str, Any], now: dict[str, Any], reads: list[str], deletions: int
+) -> None:
+    observer, applier = FakeObserver(heard=heard, now=now), FakeApplier()
+    reconciler = Reconciler(
+        observer=cast("Observer", observer),
+        applier=cast("Applier", applier),
+        reporter=cast("Reporter", FakeReporter(1)),
+        triggers=Triggers(),
+        metrics=Metrics(),
+        options=OPTIONS,
+        monotonic=time.monotonic,
+    )
+    await reconciler.reconcile("shop")
+
+    assert observer.reads == reads
+    assert [len([step for step in plan.steps if step.action == "delete"]) for plan in applier.plans] == [deletions]

@@ -153,11 +153,14 @@ def _refused(team: Team) -> dict[str, Any]:
     return found if found.get("status") == "False" else {}
 
 
-def test_an_operator_that_may_not_read_says_so(operator: Operator, team: Team, installed: ControlPlane) -> None:
+def test_an_operator_that_may_not_read_says_so(
+    installed_operator: Callable[..., Operator], team: Team, installed: ControlPlane
+) -> None:
     """Nothing is concluded from what can't be read; but the person who waits gets to know what it is that can't."""
     binding = ("rolebinding", "appconnectivity", "-n", "kube-system")
     body = yaml.safe_load(installed.kubectl("get", *binding, "-o", "yaml").stdout)
     installed.kubectl("delete", *binding)
+    installed_operator()  # which has not read it before
     try:
         team.connect("shop", declared("frontend", "api", 8080))
         ready = eventually(lambda: _unknown(team))

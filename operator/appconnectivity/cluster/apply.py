@@ -79,7 +79,8 @@ class Applier:
     async def _not_standing(self, closing: list[Step], plan: Plan, compiled: Compiled, applied: Applied) -> list[str]:
         """The allows that can't be read back as they should be, though somebody could still write them."""
         namespace = compiled.policies[0].namespace
-        live = {body["metadata"]["name"]: body for body in await self._client.list(NETWORK_POLICY, namespace=namespace)}
+        found = await self._client.list(NETWORK_POLICY, namespace=namespace, recent=True)  # own writes are in it
+        live = {body["metadata"]["name"]: body for body in found}
         denies = {step.name for step in closing}
         missing = [p.name for p in compiled.policies if p.name not in denies and not _stands(p, live=live)]
         return [name for name in missing if name not in applied.conflicts and name not in plan.held]

@@ -21,6 +21,7 @@ from kubernetes.aio import config as official_config
 
 from appconnectivity.cluster import errors
 from appconnectivity.cluster.kinds import Kind
+from appconnectivity.cluster.versions import Versions
 from appconnectivity.core.policy import FIELD_MANAGER
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ class Client:
         except OSError as error:
             raise errors.Unavailable(f"the certificates of the kubeconfig can't be used: {error}") from error
         self._observer = observer
+        self.versions = Versions()
         self._slots = asyncio.Semaphore(in_flight)
 
     async def close(self) -> None:
@@ -125,15 +127,12 @@ class Client:
             insecure=not self._configuration.verify_ssl,
         )
 
-    async def list(
-        self, kind: Kind, *, namespace: str = "", label_selector: str = "", name: str = ""
-    ) -> list[dict[str, Any]]:
-        """All of them, read consistently (resourceVersion unset), or an error: never a part."""
+    async def _pages(self, kind: Kind, namespace: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
-        query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": label_selector} if label_selector else {})
-        query |= {"fieldSelector": f"metadata.name={name}"} if name else {}
+        token = ""
         while True:
-            page = await self._request("list", kind, kind.path(namespace=namespace), query=query)
+            more = {"continue": token} if token else {}
+            page = await self._request("list", kind, kind.path(namespace=namespace), query={**query, **more})
             found = page.get("items")
             if not isinstance(found, list):
                 raise errors.Unavailable(f"list {kind.plural}: the answer is no list")
@@ -141,7 +140,26 @@ class Client:
             token = page.get("metadata", {}).get("continue")
             if not token:
                 return items
-            query["continue"] = token
+
+    async def list(
+        self, kind: Kind, *, namespace: str = "", label_selector: str = "", name: str = "", recent: bool = False
+    ) -> list[dict[str, Any]]:
+        """All of them, or an error: never a part.
+
+        As they are now (resourceVersion unset); or, where ``recent`` is enough, not older than anything that was heard
+        of this kind before, which the API server need not ask its store for.
+        """
+        query = {"labelSelector": label_selector} if label_selector else {}
+        query |= {"fieldSelector": f"metadata.name={name}"} if name else {}
+        version = self.versions.newest(kind.plural) if recent else ""
+        if not version:
+            return await self._pages(kind, namespace, query | {"limit": str(PAGE_SIZE)})
+        bound = {"resourceVersion": version, "resourceVersionMatch": "NotOlderThan"}
+        try:
+            return await self._pages(kind, namespace, query | bound)
+        except errors.Unavailable:
+            self.versions.forget(kind.plural)
+            raise
 
     async def get(self, kind: Kind, *, name: str, namespace: str = "") -> dict[str, Any] | None:
         """The object, or None where the API server says that there is none."""
@@ -190,11 +208,14 @@ class Client:
         for attempt in range(_ATTEMPTS):
             try:
                 async with self._slots:
-                    return await self._once(verb, kind, path, query=query, body=body, content_type=content_type)
+                    answer = await self._once(verb, kind, path, query=query, body=body, content_type=content_type)
             except _Retryable as error:
                 if attempt == _ATTEMPTS - 1:
                     raise errors.Unavailable(f"{verb} {path}: {error}") from error
                 await asyncio.sleep(max(error.retry_after, random.uniform(0, 0.2 * 2**attempt)))
+            else:
+                self.versions.note(kind.plural, answer)
+                return answer
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _once(

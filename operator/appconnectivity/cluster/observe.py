@@ -74,16 +74,18 @@ class Observer:
         self._dns_changes = 0
 
     async def observe(
-        self, namespace: str, *, refer: Callable[[str, References], None] = lambda *_: None
+        self, namespace: str, *, recent: bool, refer: Callable[[str, References], None] = lambda *_: None
     ) -> Observation | None:
-        """The namespace as it is now, or None where it is gone or being deleted. Raises errors.ClusterError.
+        """The namespace as it is, or None where it is gone or being deleted. Raises errors.ClusterError.
 
-        ``refer`` is told what will be looked up before it is, so that no change in between goes unnoticed.
+        ``recent`` is enough for what adds: its objects and policies are not older than any event or own write. What
+        takes away has to know what there is now. ``refer`` is told what will be looked up before it is, so that no
+        change in between goes unnoticed.
         """
         body, objects, policies = await asyncio.gather(
             self._client.get(NAMESPACE, name=namespace),
-            self._client.list(APP_CONNECTIVITY, namespace=namespace),
-            self._client.list(NETWORK_POLICY, namespace=namespace),
+            self._client.list(APP_CONNECTIVITY, namespace=namespace, recent=recent),
+            self._client.list(NETWORK_POLICY, namespace=namespace, recent=recent),
         )
         if body is None or body["metadata"].get("deletionTimestamp"):
             return None
@@ -91,7 +93,9 @@ class Observer:
         intents = self._parse(bodies)
         wanted = references(intents)
         refer(namespace, replace(wanted, pending=True))
-        facts = await self._facts(namespace, labels=_labels(body), wanted=wanted) if intents else Facts(namespace)
+        facts = Facts(namespace)
+        if intents:
+            facts = await self._facts(namespace, labels=_labels(body), wanted=wanted, recent=recent)
         return Observation(
             namespace=namespace,
             bodies=tuple(bodies),
@@ -125,26 +129,26 @@ class Observer:
         return found
 
     async def _read_dns(self) -> Dns:
-        found = await asyncio.gather(*(self.service(*key) for key in self._dns_services))
+        found = await asyncio.gather(*(self._service(*key, recent=False) for key in self._dns_services))
         namespace, name = NODE_LOCAL_DNS
         cache = await self._client.get(DAEMON_SET, namespace=namespace, name=name)
         return tuple(s for s in found if s is not None), decode.node_local_addresses(cache) if cache else ()
 
-    async def service(self, namespace: str, name: str) -> Service | None:
+    async def _service(self, namespace: str, name: str, *, recent: bool) -> Service | None:
         """The Service, with its EndpointSlices where it alone does not say where connections end."""
         body = await self._client.get(SERVICE, namespace=namespace, name=name)
-        return await self._with_endpoints(body) if body else None
+        return await self._with_endpoints(body, recent=recent) if body else None
 
-    async def _facts(self, namespace: str, *, labels: Mapping[str, str], wanted: References) -> Facts:
+    async def _facts(self, namespace: str, *, labels: Mapping[str, str], wanted: References, recent: bool) -> Facts:
         own, peers, dns, api_server = await asyncio.gather(
-            self._client.list(SERVICE, namespace=namespace),
-            self._peers(wanted),
+            self._client.list(SERVICE, namespace=namespace, recent=recent),
+            self._peers(wanted, recent=recent),
             self.dns() if wanted.dns else _nothing(),
-            self._api_server() if wanted.api_server else _no_endpoints(),
+            self._api_server(recent=recent) if wanted.api_server else _no_endpoints(),
         )
         theirs = [intent for peer in peers.values() for intent in peer.intents]
         named = wanted.services | services_of_grants(theirs, namespace=namespace, labels=labels)
-        services = await self._services(namespace, own=own, named=named)
+        services = await self._services(namespace, own=own, named=named, recent=recent)
         return Facts(
             namespace=namespace,
             labels=labels,
@@ -156,40 +160,41 @@ class Observer:
         )
 
     async def _services(
-        self, namespace: str, *, own: Sequence[Body], named: frozenset[tuple[str, str]]
+        self, namespace: str, *, own: Sequence[Body], named: frozenset[tuple[str, str]], recent: bool
     ) -> dict[tuple[str, str], Service]:
         """The own Services, and those that flows name: our flows, and such of other namespaces as may be grants."""
         elsewhere = [key for key in named if key[0] != namespace]
         local = [(body, (namespace, str(body["metadata"]["name"])) in named) for body in own]
         found = await asyncio.gather(
-            *(self._with_endpoints(body) if is_named else _as_is(body) for body, is_named in local),
-            *(self.service(*key) for key in elsewhere),
+            *(self._with_endpoints(body, recent=recent) if is_named else _as_is(body) for body, is_named in local),
+            *(self._service(*key, recent=recent) for key in elsewhere),
         )
         return {(entry.namespace, entry.name): entry for entry in found if entry is not None}
 
-    async def _with_endpoints(self, body: Body) -> Service:
+    async def _with_endpoints(self, body: Body, *, recent: bool) -> Service:
         if not decode.needs_endpoints(body):
             return decode.service(body)
         metadata = body["metadata"]
-        return decode.service(body, endpoint_slices=await self._slices(metadata["namespace"], metadata["name"]))
+        slices = await self._slices(metadata["namespace"], metadata["name"], recent=recent)
+        return decode.service(body, endpoint_slices=slices)
 
-    async def _slices(self, namespace: str, service: str) -> list[dict[str, Any]]:
+    async def _slices(self, namespace: str, service: str, *, recent: bool) -> list[dict[str, Any]]:
         selector = f"{decode.SERVICE_NAME_LABEL}={service}"
-        return await self._client.list(ENDPOINT_SLICE, namespace=namespace, label_selector=selector)
+        return await self._client.list(ENDPOINT_SLICE, namespace=namespace, label_selector=selector, recent=recent)
 
-    async def _api_server(self) -> tuple[Endpoints, ...]:
-        slices = await self._slices("default", "kubernetes")
+    async def _api_server(self, *, recent: bool) -> tuple[Endpoints, ...]:
+        slices = await self._slices("default", "kubernetes", recent=recent)
         return tuple(sorted((decode.endpoints(body) for body in slices), key=lambda entry: entry.addresses))
 
-    async def _peers(self, wanted: References) -> dict[str, Peer]:
+    async def _peers(self, wanted: References, *, recent: bool) -> dict[str, Peer]:
         """The other namespaces that flows point to, by name or by label; the own one too where labels select it."""
         if not wanted.namespaces and not wanted.selectors:
             return {}
-        places = await self._places(wanted)
+        places = await self._places(wanted, recent=recent)
         if len(places) > _MANY_PEERS:
-            objects, policies = await self._everything_in("")
+            objects, policies = await self._everything_in("", recent=recent)
         else:
-            found = await asyncio.gather(*(self._everything_in(name) for name in places))
+            found = await asyncio.gather(*(self._everything_in(name, recent=recent) for name in places))
             objects = [body for entry in found for body in entry[0]]
             policies = [body for entry in found for body in entry[1]]
         intents = self._parse(_existing(objects))
@@ -202,18 +207,20 @@ class Observer:
             for name, labels in places.items()
         }
 
-    async def _places(self, wanted: References) -> dict[str, dict[str, str]]:
+    async def _places(self, wanted: References, *, recent: bool) -> dict[str, dict[str, str]]:
         if wanted.selectors:
-            bodies: Iterable[Body | None] = await self._client.list(NAMESPACE)
+            bodies: Iterable[Body | None] = await self._client.list(NAMESPACE, recent=recent)
         else:
             bodies = await asyncio.gather(*(self._client.get(NAMESPACE, name=name) for name in wanted.namespaces))
         found = {str(body["metadata"]["name"]): _labels(body) for body in bodies if body}
         return {name: labels for name, labels in found.items() if _is_wanted(name, labels, wanted=wanted)}
 
-    async def _everything_in(self, namespace: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    async def _everything_in(
+        self, namespace: str, *, recent: bool
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         objects, policies = await asyncio.gather(
-            self._client.list(APP_CONNECTIVITY, namespace=namespace),
-            self._client.list(NETWORK_POLICY, namespace=namespace),
+            self._client.list(APP_CONNECTIVITY, namespace=namespace, recent=recent),
+            self._client.list(NETWORK_POLICY, namespace=namespace, recent=recent),
         )
         return objects, policies
 

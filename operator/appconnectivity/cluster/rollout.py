@@ -46,12 +46,12 @@ class Onboarder:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def observe(self, name: str) -> View:
-        """Live, consistent reads. Raises errors.ClusterError: what could not be read is unknown, never absent."""
+    async def observe(self, name: str, *, recent: bool) -> View:
+        """As ``Observer.observe``. Raises errors.ClusterError: what could not be read is unknown, never absent."""
         template, namespaces, objects = await asyncio.gather(
             self._client.get(TEMPLATE, name=name),
-            self._client.list(NAMESPACE),
-            self._client.list(APP_CONNECTIVITY, name=name),
+            self._client.list(NAMESPACE, recent=recent),
+            self._client.list(APP_CONNECTIVITY, name=name, recent=recent),
         )
         return View(template, namespaces, objects)
 

@@ -43,6 +43,7 @@ class Controller:
     def __init__(self, client: Client, *, settings: Settings, metrics: Metrics) -> None:
         options, dns = settings.options(), settings.dns_candidates()
         self._settings = settings
+        self._client = client
         self._queue, self._templates = WorkQueue(), WorkQueue()
         self._triggers = Triggers(dns_services=frozenset(dns))
         self._ledgers = {kind.plural: Ledger() for kind in (APP_CONNECTIVITY, NETWORK_POLICY, TEMPLATE)}
@@ -85,6 +86,7 @@ class Controller:
 
     def notice(self, plural: str, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Takes an event (type None: from the first LIST of a watch) for a hint where to look."""
+        self._client.versions.note(plural, body)
         if plural in self._ledgers:
             self._ledgers[plural].note(event_type, body)
         is_there = event_type != "DELETED" and not (body.get("metadata") or {}).get("deletionTimestamp")

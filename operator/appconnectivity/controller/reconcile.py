@@ -1,4 +1,5 @@
-"""One pass over one namespace: observe, compile, plan, apply, report. Everything is read anew in each pass."""
+"""One pass over one namespace: observe, compile, plan, apply, report. Everything is read anew in each pass; and once
+more, as it is now, where anything is to be taken away."""
 
 from __future__ import annotations
 
@@ -35,6 +36,16 @@ Body = Mapping[str, Any]
 REPAIR_SECONDS = 0.5
 
 
+@dataclass(frozen=True)
+class _Decision:
+    """What a pass has seen, and what it will do about it."""
+
+    observation: Observation
+    compiled: Compiled
+    opening: Transition
+    steps: Plan
+
+
 @dataclass
 class Reconciler:
     """Brings one namespace at a time to what its objects say. ``clock`` is UTC, ``monotonic`` seconds.
@@ -56,7 +67,13 @@ class Reconciler:
 
     async def reconcile(self, namespace: str) -> Result:
         """One pass. Raises errors.Unavailable where something could not be read: then nothing was concluded."""
-        observation = await self._observe(namespace)
+        decision = await self._decide(namespace, recent=True)
+        if isinstance(decision, _Decision) and decision.steps.takes_away:
+            decision = await self._decide(namespace, recent=False)
+        return await self._carry_out(decision) if isinstance(decision, _Decision) else decision
+
+    async def _decide(self, namespace: str, *, recent: bool) -> _Decision | Result:
+        observation = await self._observe(namespace, recent=recent)
         if observation is not None and self.disturbed(namespace, observation.bodies):
             return Result(complete=True, look_again_seconds=REPAIR_SECONDS)
         if observation is None or _is_idle(observation):
@@ -66,23 +83,29 @@ class Reconciler:
         compiled = self._compile(observation)
         opening = self._transition(observation, compiled)
         steps = plan(compiled, observation.policies, transition=opening.policies, hold=self._held(namespace, compiled))
+        return _Decision(observation, compiled, opening, steps)
+
+    async def _carry_out(self, decision: _Decision) -> Result:
+        observation, compiled, steps = decision.observation, decision.compiled, decision.steps
+        namespace = observation.namespace
         drifts = drift.find(steps, written=self._written.get(namespace, {}))
         applied = await self.applier.apply(steps, compiled)
         self._record(observation, compiled, applied)
         await self._tell_of_drift(observation, compiled, applied, drifts)
         if applied.stale:
             return Result(complete=False)
-        outcome = replace(self._outcome(observation, compiled, steps, applied), open_until=opening.until_text)
+        outcome = self._outcome(observation, compiled, steps, applied)
+        outcome = replace(outcome, open_until=decision.opening.until_text)
         self._measure(namespace, compiled, outcome)
         reported = await self._report(observation, compiled, outcome)
         return Result(
             complete=reported and not applied.failures,
-            look_again_seconds=self._look_again(namespace, compiled, steps, until=opening.until),
+            look_again_seconds=self._look_again(namespace, compiled, steps, until=decision.opening.until),
         )
 
-    async def _observe(self, namespace: str) -> Observation | None:
+    async def _observe(self, namespace: str, *, recent: bool) -> Observation | None:
         try:
-            return await self.observer.observe(namespace, refer=self.triggers.remember)
+            return await self.observer.observe(namespace, recent=recent, refer=self.triggers.remember)
         except errors.Forbidden as error:  # nothing can be concluded, and trying again won't mend it: somebody has to
             await self._tell_of_blindness(namespace, error)
             raise

@@ -89,9 +89,9 @@ class Rollouts:
     async def reconcile(self, name: str) -> Result:
         """One pass. Raises errors.ClusterError where something could not be read: then nothing was concluded."""
         standing = self._standing.setdefault(name, {})
-        view = await self.onboarder.observe(name)
-        # In a thread: with many namespaces and a large template it takes seconds, in which others are to be served.
-        plan = await asyncio.to_thread(self._plan, name, view)
+        view, plan = await self._decide(name, recent=True)
+        if isinstance(plan, Rollout) and plan.takes_away:
+            view, plan = await self._decide(name, recent=False)
         if isinstance(plan, Finding):
             await self._report(view, None, {}, refusal=plan)
             return Result(complete=True)
@@ -110,6 +110,11 @@ class Rollouts:
             self._on_their_way.pop(name, None)
         await self._report(view, plan, written.failures, refusal=None)
         return Result(complete=not written.failures and not written.stale)
+
+    async def _decide(self, name: str, *, recent: bool) -> tuple[View, Rollout | Finding]:
+        view = await self.onboarder.observe(name, recent=recent)
+        # In a thread: with many namespaces and a large template it takes seconds, in which others are to be served.
+        return view, await asyncio.to_thread(self._plan, name, view)
 
     def _plan(self, name: str, view: View) -> Rollout | Finding:
         """What is to be done, or why the template means nothing."""

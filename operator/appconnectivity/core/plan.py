@@ -110,6 +110,10 @@ class Plan:
         return frozenset(step.name for step in self._of(Action.HOLD))
 
     @property
+    def takes_away(self) -> bool:
+        return bool(self._of(Action.DELETE))
+
+    @property
     def is_empty(self) -> bool:
         return not any(step.action in (Action.CREATE, Action.UPDATE, Action.DELETE) for step in self.steps)
 

@@ -120,6 +120,10 @@ class Rollout:
         return [step for step in self.steps if step.action in actions]
 
     @property
+    def takes_away(self) -> bool:
+        return bool(self.of(Action.RETIRE, Action.DELETE))
+
+    @property
     def selected(self) -> list[Step]:
         return [step for step in self.steps if step.is_selected]
 
