@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.wire.traffic import Count, Knock, Stream
+from cluster.wire.traffic import Count, Knock, Stream, patiently
 from wire.shop import DECLARED, UNDECLARED, none_failed, none_succeeded
 
 INTERVAL = 0.01
@@ -77,6 +78,32 @@ def test_a_prober_that_did_next_to_nothing_is_noticed(loop: asyncio.AbstractEven
     for passes in (none_failed, none_succeeded):
         with pytest.raises(AssertionError):
             passes("idle", Count(tried=enough - 1, enough=enough))
+
+
+async def in_turns(answer: Coroutine[Any, Any, bytes]) -> bytes:
+    """As an attempt has some turns to go: the connection, the other end's answer, its arrival."""
+    found = await answer
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return found
+
+
+async def test_an_answer_that_came_while_the_prober_stood_still_is_an_answer() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        loop = asyncio.get_running_loop()
+        asking = loop.create_task(patiently(in_turns(loop.sock_recv(ours, 256))))
+        await asyncio.sleep(0)
+        theirs.send(b"shop/api")
+        time.sleep(1.5)  # noqa: ASYNC251 - longer than its patience
+
+        assert await asking == b"shop/api"
+
+
+async def test_silence_is_told_in_time() -> None:
+    with pytest.raises(TimeoutError):
+        await patiently(asyncio.sleep(60))
 
 
 def test_one_shut_door_among_the_declared_and_one_open_among_the_others_fail() -> None:
