@@ -1,4 +1,4 @@
-"""The kopf edge: translates, decides nothing. Its watches trigger; the truth is read in each pass (docs/decisions/0001)."""
+"""The kopf edge: translates, decides nothing. Its watches trigger; each pass reads the truth (docs/decisions/0001)."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class FakeClient:
         self.label, self.asked = "one", 0
         self.refusal: Exception | None = None
 
-    async def get(self, kind: Kind, *, name: str, namespace: str = "") -> dict[str, Any] | None:
+    async def get(self, kind: Kind, *, name: str, namespace: str = "", **_: Any) -> dict[str, Any] | None:
         if kind is not SERVICE:
             return None
         self.asked += 1

@@ -161,12 +161,17 @@ class Client:
             self.versions.forget(kind.plural)
             raise
 
-    async def get(self, kind: Kind, *, name: str, namespace: str = "") -> dict[str, Any] | None:
-        """The object, or None where the API server says that there is none."""
+    async def get(self, kind: Kind, *, name: str, namespace: str = "", recent: bool = False) -> dict[str, Any] | None:
+        """The object, or None where the API server says that there is none; ``recent`` as in ``list``."""
+        version = self.versions.newest(kind.plural) if recent else ""
+        query = {"resourceVersion": version} if version else {}
         try:
-            return await self._request("get", kind, kind.path(namespace=namespace, name=name))
+            return await self._request("get", kind, kind.path(namespace=namespace, name=name), query=query)
         except (errors.NotFound, errors.NamespaceGone):  # the latter for a Namespace itself
             return None
+        except errors.Unavailable:
+            self.versions.forget(kind.plural)
+            raise
 
     async def apply(self, kind: Kind, body: Body, *, force: bool, subresource: str = "") -> dict[str, Any]:
         """Server-side apply with our field manager. Without ``force`` other managers' fields are a Conflict."""

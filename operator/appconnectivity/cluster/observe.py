@@ -83,7 +83,7 @@ class Observer:
         change in between goes unnoticed.
         """
         body, objects, policies = await asyncio.gather(
-            self._client.get(NAMESPACE, name=namespace),
+            self._client.get(NAMESPACE, name=namespace, recent=recent),
             self._client.list(APP_CONNECTIVITY, namespace=namespace, recent=recent),
             self._client.list(NETWORK_POLICY, namespace=namespace, recent=recent),
         )
@@ -136,7 +136,7 @@ class Observer:
 
     async def _service(self, namespace: str, name: str, *, recent: bool) -> Service | None:
         """The Service, with its EndpointSlices where it alone does not say where connections end."""
-        body = await self._client.get(SERVICE, namespace=namespace, name=name)
+        body = await self._client.get(SERVICE, namespace=namespace, name=name, recent=recent)
         return await self._with_endpoints(body, recent=recent) if body else None
 
     async def _facts(self, namespace: str, *, labels: Mapping[str, str], wanted: References, recent: bool) -> Facts:
@@ -211,7 +211,9 @@ class Observer:
         if wanted.selectors:
             bodies: Iterable[Body | None] = await self._client.list(NAMESPACE, recent=recent)
         else:
-            bodies = await asyncio.gather(*(self._client.get(NAMESPACE, name=name) for name in wanted.namespaces))
+            bodies = await asyncio.gather(
+                *(self._client.get(NAMESPACE, name=name, recent=recent) for name in wanted.namespaces)
+            )
         found = {str(body["metadata"]["name"]): _labels(body) for body in bodies if body}
         return {name: labels for name, labels in found.items() if _is_wanted(name, labels, wanted=wanted)}
 
