@@ -14,7 +14,7 @@ from appconnectivity.cluster.client import Client, load_configuration
 from appconnectivity.core.compile import Compiled
 from appconnectivity.core.plan import plan
 from appconnectivity.core.policy import is_ours
-from builders import compile_, flow, obj
+from builders import compile_, facts, flow, obj
 from cluster.controlplane import ControlPlane
 from cluster.operator import Operator
 from e2e.conftest import Team, eventually
@@ -34,7 +34,7 @@ def compiled(team: Team) -> Compiled:
     """As the operator compiles it, for an object without uid (so that garbage collection has no part in it)."""
     body = obj(flow("a", "b"), namespace=team.namespace, dns="None")
     body["metadata"]["uid"] = ""
-    return compile_(body)
+    return compile_(body, facts=facts(namespace=team.namespace))
 
 
 def without_managers(body: dict[str, Any]) -> dict[str, Any]:
