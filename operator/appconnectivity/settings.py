@@ -63,7 +63,7 @@ class Settings(BaseSettings):
         description="How long a namespace stays open when it gets its first policies, for enforcers to catch up.",
     )
     sweep_interval: float = Field(300.0, gt=0, description="Seconds between two looks at everything.")
-    workers: int = Field(4, ge=1, le=64, description="Namespaces that are reconciled at the same time.")
+    workers: int = Field(16, ge=1, le=64, description="Namespaces that are reconciled at the same time.")
     listen: str = Field("0.0.0.0", description="Address for /healthz, /readyz and /metrics.")
     port: int = Field(8080, ge=0, le=65535, description="Port for them; 0: one that the system chooses (logged).")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
