@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         le=60,
         description="How long a namespace stays open when it gets its first policies, for enforcers to catch up.",
     )
+    lease: str = Field(
+        "",
+        description="Name of a Lease in the operator's namespace: of several replicas only its holder writes.",
+    )
+    lease_namespace: str = Field("", description="Namespace of the Lease; empty: that of the pod.")
     sweep_interval: float = Field(300.0, gt=0, description="Seconds between two looks at everything.")
     workers: int = Field(16, ge=1, le=64, description="Namespaces that are reconciled at the same time.")
     listen: str = Field("0.0.0.0", description="Address for /healthz, /readyz and /metrics.")
@@ -71,7 +76,7 @@ class Settings(BaseSettings):
 
     def options(self) -> Options:
         """The settings that change what is compiled."""
-        own = _SERVICE_ACCOUNT_NAMESPACE.read_text().strip() if _SERVICE_ACCOUNT_NAMESPACE.exists() else ""
+        own = _own_namespace()
         return Options(
             app_label=self.app_label,
             protected_namespaces=frozenset(name for name in (*self.protected_namespaces.split(","), own) if name),
@@ -80,7 +85,15 @@ class Settings(BaseSettings):
             adoption=timedelta(seconds=self.adoption_seconds),
         )
 
+    def namespace_of_lease(self) -> str:
+        """Empty where it is not known."""
+        return self.lease_namespace or _own_namespace()
+
     def dns_candidates(self) -> tuple[tuple[str, str], ...]:
         """dns_services as (namespace, name)."""
         pairs = (text.split("/") for text in self.dns_services.split(",") if text)
         return tuple((namespace, name) for namespace, name in pairs)
+
+
+def _own_namespace() -> str:
+    return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip() if _SERVICE_ACCOUNT_NAMESPACE.exists() else ""

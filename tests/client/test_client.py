@@ -202,6 +202,31 @@ async def test_a_version_that_is_no_number_says_nothing(client: Client, version:
     assert client.versions.newest("networkpolicies") == ""
 
 
+@pytest.mark.parametrize("verb", ["apply", "patch", "create", "delete"])
+async def test_who_may_not_write_reads_on(
+    server: Server, tmp_path: Path, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also not by another try of a write that began when it still might."""
+    monkeypatch.setattr(random, "uniform", lambda *_: 0.001)
+    configuration = await load_configuration(kubeconfig=kubeconfig(tmp_path / "config", server.url), context=None)
+    answers = iter([True, False])
+    client = Client(configuration, may_write=lambda: next(answers))
+    server.answers = [status(500), ok()]
+    calls: dict[str, Callable[[], Awaitable[Any]]] = {
+        "apply": lambda: client.apply(NETWORK_POLICY, body(), force=True),
+        "patch": lambda: client.patch(NETWORK_POLICY, body(), []),
+        "create": lambda: client.create(EVENT, body()),
+        "delete": lambda: client.delete(NETWORK_POLICY, body()),
+    }
+    try:
+        with pytest.raises(errors.Unavailable, match="Lease"):
+            await calls[verb]()
+        assert len(server.requests) == 1
+        assert await client.get(NAMESPACE, name="shop") is not None
+    finally:
+        await client.close()
+
+
 # Retries.
 
 

@@ -19,18 +19,23 @@ Rule = tuple[str, str, str]
 
 @pytest.fixture(scope="module")
 def objects() -> list[dict[str, Any]]:
+    return built("base")
+
+
+def built(folder: str) -> list[dict[str, Any]]:
+    """What kubectl makes of a folder of manifests."""
     places = os.pathsep.join(filter(None, (os.environ.get("KUBEBUILDER_ASSETS"), os.environ.get("PATH"))))
     kubectl = shutil.which("kubectl", path=places)
     assert kubectl, "kubectl is needed: put it on PATH, or name its folder in KUBEBUILDER_ASSETS"
-    built = subprocess.run(
-        [kubectl, "kustomize", str(ROOT / "manifests" / "base")],
+    done = subprocess.run(
+        [kubectl, "kustomize", str(ROOT / "manifests" / folder)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert built.returncode == 0, built.stderr
-    return list(yaml.safe_load_all(built.stdout))
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
 
 
 def identity(it: dict[str, Any]) -> tuple[str, str, str]:

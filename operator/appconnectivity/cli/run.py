@@ -8,14 +8,17 @@ import os
 import signal
 import socket
 import sys
+import time
+import uuid
 from typing import Any
 
 import kopf
 from pythonjsonlogger.json import JsonFormatter
 
-from appconnectivity import handlers
+from appconnectivity import __version__, handlers
 from appconnectivity.cluster.client import Client, load_configuration
-from appconnectivity.cluster.errors import ClusterError
+from appconnectivity.cluster.errors import ClusterError, Unavailable
+from appconnectivity.cluster.lease import Lease
 from appconnectivity.controller.controller import Controller
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.settings import Settings
@@ -39,33 +42,66 @@ def run(settings: Settings) -> int:
 async def _operate(settings: Settings) -> int:
     metrics = Metrics()
     configuration = await load_configuration(kubeconfig=settings.kubeconfig or None, context=settings.context or None)
-    client = Client(configuration, observer=metrics.observe_request)
+    identity = f"{socket.gethostname()}_{uuid.uuid4()}"  # a container that is restarted is another replica
+    agent = f"appconnectivity/{__version__} ({identity})"
+    electing = Client(configuration, observer=metrics.observe_request, agent=agent)
+    lease = _lease(settings, electing, identity) if settings.lease else None
+    may_write = (lambda: lease.is_held) if lease else (lambda: True)
+    client = Client(configuration, observer=metrics.observe_request, may_write=may_write, agent=agent)
     controller = Controller(client, settings=settings, metrics=metrics)
     try:
-        return await _run_until_told(controller, client)
+        return await _run_until_told(controller, client, lease)
     finally:
         await controller.stop()
         await client.close()
+        if lease:
+            await lease.release()
+        await electing.close()
 
 
-async def _run_until_told(controller: Controller, client: Client) -> int:
-    """Starts the controller and the watches that feed it; the controller is stopped first, so that no pass is cut."""
+def _lease(settings: Settings, client: Client, identity: str) -> Lease:
+    namespace = settings.namespace_of_lease()
+    if not namespace:
+        raise Unavailable("--lease: outside a pod, say in which namespace it is (--lease-namespace)")
+    return Lease(client, namespace=namespace, name=settings.lease, identity=identity, clock=time.monotonic)
+
+
+async def _run_until_told(controller: Controller, client: Client, lease: Lease | None) -> int:
+    """Starts the controller, where there is a Lease once that is held, and the watches that feed it; the controller is
+    stopped first, so that no pass is cut."""
     told, watches_end = asyncio.Event(), asyncio.Event()
     _take_signals(told)
     try:
-        await controller.start()
+        await controller.listen()
     except OSError as error:
         logger.error("the port for probes and metrics (--listen, --port): %s", error)  # noqa: TRY400 - one line is enough
         return 1
+    waiting = asyncio.create_task(told.wait())
+    if lease and not await _acquired(lease, waiting):
+        return 0
+    ends = {waiting} | ({asyncio.create_task(lease.lost())} if lease else set())
+    await controller.start()
     existing = asyncio.all_tasks()
     watches = asyncio.create_task(_watch(controller, client, until=watches_end, told=told, ignored=existing))
-    waiting = asyncio.create_task(told.wait())
-    await asyncio.wait([watches, waiting], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    logger.info("stopping")
+    await asyncio.wait([watches, *ends], return_when=asyncio.FIRST_COMPLETED)
+    is_lost = not (told.is_set() or watches.done())
+    logger.info("another replica may hold the Lease by now: stopping" if is_lost else "stopping")
+    for task in ends:
+        task.cancel()
     await controller.stop()
     watches_end.set()
-    return await _ended(watches)
+    code = await _ended(watches)
+    return 1 if is_lost else code
+
+
+async def _acquired(lease: Lease, told: asyncio.Task[Any]) -> bool:
+    """False where the replica was told to stop before it held the Lease."""
+    logger.info("standing by until the Lease is free")
+    acquiring = asyncio.create_task(lease.acquire())
+    await asyncio.wait([acquiring, told], return_when=asyncio.FIRST_COMPLETED)
+    acquiring.cancel()
+    logger.info("stopping" if told.done() else f"holding the Lease as {lease.identity}")
+    return not told.done()
 
 
 async def _ended(watches: asyncio.Task[int]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import random
@@ -15,11 +14,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
-import orjson
 from kubernetes.aio import client as official
 from kubernetes.aio import config as official_config
 
 from appconnectivity.cluster import errors
+from appconnectivity.cluster.answers import Retryable, failure, parsed
 from appconnectivity.cluster.kinds import Kind
 from appconnectivity.cluster.versions import Versions
 from appconnectivity.core.policy import FIELD_MANAGER
@@ -31,9 +30,9 @@ TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
 PAGE_SIZE = 1000
 TOKEN_SECONDS = 60.0
 _ATTEMPTS = 4
+_WRITES = ("patch", "create", "delete")
 _DEFAULT_KUBECONFIG = "~/.kube/config"
 _WAYS = "give --kubeconfig, set KUBECONFIG, or run in a pod"
-_LONGEST_RETRY_AFTER = 5.0
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
 
@@ -97,15 +96,29 @@ class _Refresh:
 
 
 class Client:
-    """The API server. ``observer`` is told of each answer: verb, plural, HTTP status (0: none came)."""
+    """The API server. ``observer`` is told of each answer: verb, plural, HTTP status (0: none came).
 
-    def __init__(self, configuration: Any, *, observer: RequestObserver = lambda *_: None, in_flight: int = 32) -> None:
+    ``agent`` is what it calls itself, which the API server's audit log has. ``may_write`` is asked before each write,
+    also when it is tried again: False makes it errors.Unavailable.
+    """
+
+    def __init__(
+        self,
+        configuration: Any,
+        *,
+        observer: RequestObserver = lambda *_: None,
+        may_write: Callable[[], bool] = lambda: True,
+        agent: str = "appconnectivity",
+        in_flight: int = 32,
+    ) -> None:
         self._configuration = configuration
         try:
             self._api = official.ApiClient(configuration)
         except OSError as error:
             raise errors.Unavailable(f"the certificates of the kubeconfig can't be used: {error}") from error
         self._observer = observer
+        self._may_write = may_write
+        self._agent = agent
         self.versions = Versions()
         self._slots = asyncio.Semaphore(in_flight)
 
@@ -116,7 +129,7 @@ class Client:
         """The credentials as they are now; a service account's token is read again when it has been rotated."""
         try:
             header = (await self._headers()).get("authorization", "")
-        except _Retryable as error:
+        except Retryable as error:
             raise errors.Unavailable(str(error)) from error
         return Connection(
             server=self._configuration.host,
@@ -213,8 +226,10 @@ class Client:
         for attempt in range(_ATTEMPTS):
             try:
                 async with self._slots:
+                    if verb in _WRITES and not self._may_write():
+                        raise errors.Unavailable(f"{verb} {path}: left to the replica that holds the Lease")
                     answer = await self._once(verb, kind, path, query=query, body=body, content_type=content_type)
-            except _Retryable as error:
+            except Retryable as error:
                 if attempt == _ATTEMPTS - 1:
                     raise errors.Unavailable(f"{verb} {path}: {error}") from error
                 await asyncio.sleep(max(error.retry_after, random.uniform(0, 0.2 * 2**attempt)))
@@ -228,7 +243,8 @@ class Client:
     ) -> dict[str, Any]:
         method = {"list": "GET", "get": "GET", "patch": "PATCH", "create": "POST", "delete": "DELETE"}[verb]
         url = f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
-        headers = await self._headers() | {"Content-Type": content_type, "Accept": "application/json"}
+        headers = await self._headers()
+        headers |= {"Content-Type": content_type, "Accept": "application/json", "User-Agent": self._agent}
         status = 0
         try:
             answer = await self._api.rest_client.request(
@@ -236,19 +252,19 @@ class Client:
             )
             status, text = answer.status, await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _Retryable(f"{type(error).__name__} {error}".strip()) from error
+            raise Retryable(f"{type(error).__name__} {error}".strip()) from error
         finally:
             self._observer(verb, kind.plural, status)
         if status >= 400:
-            raise _failure(status, text, what=f"{verb} {path}", retry_after=answer.headers.get("Retry-After"))
-        return _parsed(text)
+            raise failure(status, text, what=f"{verb} {path}", retry_after=answer.headers.get("Retry-After"))
+        return parsed(text)
 
     async def _headers(self) -> dict[str, str]:
         headers: dict[str, str] = {}
         try:
             await self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
         except Exception as error:  # whatever the official client trips over in a token file that is being rotated
-            raise _Retryable(f"credentials can't be read: {_one_line(error)}") from error
+            raise Retryable(f"credentials can't be read: {_one_line(error)}") from error
         return {name.lower(): value for name, value in headers.items()}
 
 
@@ -263,55 +279,6 @@ def _one_line(error: Exception) -> str:
     return said if isinstance(error, official_config.ConfigException) else f"{type(error).__name__}: {said}"
 
 
-class _Retryable(Exception):
-    """Worth another try at once; becomes Unavailable when the tries are used up."""
-
-    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
 def _path_of(kind: Kind, body: Body, subresource: str = "") -> str:
     metadata = body["metadata"]
     return kind.path(namespace=metadata.get("namespace", ""), name=metadata["name"], subresource=subresource)
-
-
-def _parsed(text: bytes) -> dict[str, Any]:
-    try:
-        parsed = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise _Retryable(f"the answer is cut off or no JSON: {error}") from error
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _failure(status: int, text: bytes, *, what: str, retry_after: str | None) -> Exception:
-    """The error for an answer; text that is no Status object stays out of messages and logs."""
-    message, causes = _status_object(text)
-    said = f"{what}: {status} {message}".strip()
-    if status == 429 or status >= 500:
-        seconds = float(retry_after) if retry_after and retry_after.isdigit() else 0.0
-        return _Retryable(said, retry_after=min(seconds, _LONGEST_RETRY_AFTER))
-    if "NamespaceTerminating" in causes or (status == 404 and message.startswith("namespaces ")):
-        return errors.NamespaceGone(said)
-    if status == 404 and not message:  # of somebody on the way, who knows nothing of the object
-        return errors.Unavailable(said)
-    if status == 410:  # an expired continue token: the list begins anew with the next pass
-        return errors.Unavailable(said)
-    kinds: dict[int, type[errors.ClusterError]] = {
-        401: errors.Unavailable,
-        403: errors.Forbidden,
-        404: errors.NotFound,
-        409: errors.Conflict,
-    }
-    return kinds.get(status, errors.Rejected)(said)
-
-
-def _status_object(text: bytes) -> tuple[str, set[str]]:
-    try:
-        parsed = json.loads(text)
-    except ValueError:
-        return "", set()
-    if not isinstance(parsed, dict) or parsed.get("kind") != "Status":
-        return "", set()
-    causes = {cause.get("reason", "") for cause in (parsed.get("details") or {}).get("causes") or ()}
-    return str(parsed.get("message", ""))[:1000], causes

@@ -81,7 +81,13 @@ class Controller:
         self._workers = [over_templates, *[over_namespaces] * settings.workers]
         watched = tuple(kind.plural for kind in _WATCHED)
         watchdog = Watchdog(queue=self._queue, templates=self._templates, sweeper=self._sweeper, watched=watched)
-        self._probes = Probes(watchdog=watchdog, queue=self._queue, sweeper=self._sweeper, metrics=metrics)
+        self._probes = Probes(
+            watchdog=watchdog,
+            queue=self._queue,
+            sweeper=self._sweeper,
+            metrics=metrics,
+            stands_by=bool(settings.lease),
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     def notice(self, plural: str, event_type: str | None, body: Mapping[str, Any]) -> None:
@@ -110,19 +116,23 @@ class Controller:
             if self._triggers.end(namespace):
                 self._queue.add(namespace)
 
-    async def start(self) -> None:
+    async def listen(self) -> None:
+        """Answers probes from now on. Raises OSError where it can't."""
         await self._probes.start(host=self._settings.listen, port=self._settings.port)
+
+    async def start(self) -> None:
+        """Takes up its work."""
+        self._probes.stands_by = False
         self._tasks = [asyncio.create_task(self._sweeper.run(), name="sweeper")]
         self._tasks += [asyncio.create_task(worker.run(), name=f"{worker.what} worker") for worker in self._workers]
 
     async def stop(self) -> None:
         """Lets passes that have begun end, within STOP_SECONDS, and starts no more."""
-        if not self._tasks:
-            return
         for queue in (self._queue, self._templates):
             queue.close()
-        self._tasks[0].cancel()
-        await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+        if self._tasks:
+            self._tasks[0].cancel()
+            await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

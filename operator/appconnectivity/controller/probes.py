@@ -64,12 +64,16 @@ class Watchdog:
 
 @dataclass
 class Probes:
-    """The HTTP server. ``start`` returns the port that it listens on."""
+    """The HTTP server. ``start`` returns the port that it listens on.
+
+    A replica that stands by is ready: it is as it should be.
+    """
 
     watchdog: Watchdog
     queue: WorkQueue
     sweeper: Sweeper
     metrics: Metrics
+    stands_by: bool = False
     _runner: web.AppRunner | None = None
 
     async def start(self, *, host: str, port: int) -> int:
@@ -87,12 +91,15 @@ class Probes:
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+            self._runner = None
 
     async def _health(self, _: web.Request) -> web.Response:
         complaints = self.watchdog.complaints()
         return web.Response(status=500 if complaints else 200, text="; ".join(complaints) or "ok")
 
     async def _ready(self, _: web.Request) -> web.Response:
+        if self.stands_by:
+            return web.Response(text="stands by")
         is_ready = self.sweeper.completed > 0
         text = "ok" if is_ready else "the first sweep is not complete"
         return web.Response(status=200 if is_ready else 503, text=text)
