@@ -1,8 +1,8 @@
 """Applying a plan: the only place that writes NetworkPolicies.
 
-Allows first, each as its write was answered, then what isolates; on the way out what isolates goes first. A batch
-begins when the one before it is done: nothing is closed while an allow that it needs could not be written, and no allow
-goes while what it was needed for, or what stands in for it, could not be done.
+Allows first, read back, then what isolates; on the way out what isolates goes first. A batch begins when the one before
+it is done: nothing is closed while an allow that it needs could not be written, and no allow goes while what it was
+needed for, or what stands in for it, could not be done.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Applier:
             logger.warning("%s: %s", name, finding.message)
 
     async def _deny(self, plan: Plan, compiled: Compiled, applied: Applied) -> None:
-        """Closes only what has its openings: each allow must stand as it should."""
+        """Closes only what has its openings: each allow must have been read back as it should be."""
         closing = [step for step in plan.denies if _closes_more(step)]
         await self._each([step for step in plan.denies if step not in closing], applied)
         waiting = await self._not_standing(closing, plan, compiled, applied) if closing else []
@@ -77,18 +77,13 @@ class Applier:
             )
 
     async def _not_standing(self, closing: list[Step], plan: Plan, compiled: Compiled, applied: Applied) -> list[str]:
-        """The allows that do not stand as they should be, though somebody could still write them.
-
-        What was read so, or came back so from its write, does; all else is read once more.
-        """
-        stands = {step.name for step in (*closing, *applied.written)} | plan.kept
-        missing = [policy for policy in compiled.policies if policy.name not in stands]
-        if not missing:
-            return []
-        found = await self._client.list(NETWORK_POLICY, namespace=missing[0].namespace, recent=True)
+        """The allows that can't be read back as they should be, though somebody could still write them."""
+        namespace = compiled.policies[0].namespace
+        found = await self._client.list(NETWORK_POLICY, namespace=namespace, recent=True)  # own writes are in it
         live = {body["metadata"]["name"]: body for body in found}
-        names = [policy.name for policy in missing if not _stands(policy, live=live)]
-        return [name for name in names if name not in applied.conflicts and name not in plan.held]
+        denies = {step.name for step in closing}
+        missing = [p.name for p in compiled.policies if p.name not in denies and not _stands(p, live=live)]
+        return [name for name in missing if name not in applied.conflicts and name not in plan.held]
 
     def _deletable(self, plan: Plan, applied: Applied) -> list[Step]:
         """Allows that may go: none while their deny stands on, nor one whose flow could not be written anew."""

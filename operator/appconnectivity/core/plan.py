@@ -106,10 +106,6 @@ class Plan:
         return frozenset(step.name for step in self._of(Action.CONFLICT))
 
     @property
-    def kept(self) -> frozenset[str]:
-        return frozenset(step.name for step in self._of(Action.KEEP))
-
-    @property
     def held(self) -> frozenset[str]:
         return frozenset(step.name for step in self._of(Action.HOLD))
 
