@@ -140,7 +140,7 @@ class ControlPlane:
     def _prepare(self) -> None:
         authority = self._authority = Authority(self.directory)
         self.ca_file = authority.file
-        self._server = authority.issue("kube-apiserver", addresses=("127.0.0.1", "10.96.0.1"))
+        self.server_certificate = authority.issue("kube-apiserver", addresses=("127.0.0.1", "10.96.0.1"))
         self.admin_cert, self.admin_key = authority.issue("admin", group="system:masters")
         controllers = authority.issue("system:kube-controller-manager", group="system:masters")
         self._signing_key = authority.signing_key()
@@ -209,7 +209,7 @@ class ControlPlane:
         ]
 
     def _apiserver_flags(self) -> list[str]:
-        certificate, key = self._server
+        certificate, key = self.server_certificate
         return [
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
             "--bind-address=127.0.0.1",
@@ -231,7 +231,7 @@ class ControlPlane:
         ]
 
     def _controller_flags(self) -> list[str]:
-        certificate, key = self._server
+        certificate, key = self.server_certificate
         return [
             f"--kubeconfig={self.directory / 'controllers.kubeconfig'}",
             f"--controllers={','.join(_CONTROLLERS)}",

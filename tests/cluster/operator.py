@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from cluster import processes
@@ -34,9 +35,12 @@ class Operator:
     Adoption is at once unless the options say otherwise: tests of all else would only wait for it.
     """
 
-    def __init__(self, plane: ControlPlane, *options: str, name: str = "operator") -> None:
+    def __init__(
+        self, plane: ControlPlane, *options: str, name: str = "operator", by: Callable[[Path], Path] = lambda path: path
+    ) -> None:
+        """``by`` makes of its kubeconfig one that takes another way to the API server."""
         self.log = plane.directory / f"{name}-{time.monotonic_ns()}.log"
-        kubeconfig = plane.kubeconfig_for_service_account(NAMESPACE, SERVICE_ACCOUNT)
+        kubeconfig = by(plane.kubeconfig_for_service_account(NAMESPACE, SERVICE_ACCOUNT))
         self.process: subprocess.Popen[bytes] = processes.start(
             [
                 *(sys.executable, "-m", "appconnectivity", "run"),

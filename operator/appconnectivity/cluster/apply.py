@@ -68,7 +68,7 @@ class Applier:
         """Closes only what has its openings: each allow must have been read back as it should be."""
         closing = [step for step in plan.denies if _closes_more(step)]
         await self._each([step for step in plan.denies if step not in closing], applied)
-        waiting = await self._not_standing(closing, plan, compiled, applied) if closing else []
+        waiting = await self._not_standing(closing, plan, compiled) if closing else []
         unwritten = closing if waiting else await self._in_turn(closing, applied)
         for step in unwritten:
             what = ", ".join(waiting[:4] or sorted(applied.failures))
@@ -76,14 +76,15 @@ class Applier:
                 step.name, Finding(Reason.WAITING_FOR_ALLOWS, f"{step.name} waits until {what} could be written")
             )
 
-    async def _not_standing(self, closing: list[Step], plan: Plan, compiled: Compiled, applied: Applied) -> list[str]:
-        """The allows that can't be read back as they should be, though somebody could still write them."""
+    async def _not_standing(self, closing: list[Step], plan: Plan, compiled: Compiled) -> list[str]:
+        """The allows that can't be read back as they should be; but not those whose names are known to be taken. A name
+        that was taken just now may be free in the next pass."""
         namespace = compiled.policies[0].namespace
         found = await self._client.list(NETWORK_POLICY, namespace=namespace, recent=True)  # own writes are in it
         live = {body["metadata"]["name"]: body for body in found}
         denies = {step.name for step in closing}
         missing = [p.name for p in compiled.policies if p.name not in denies and not _stands(p, live=live)]
-        return [name for name in missing if name not in applied.conflicts and name not in plan.held]
+        return [name for name in missing if name not in plan.conflicts and name not in plan.held]
 
     def _deletable(self, plan: Plan, applied: Applied) -> list[Step]:
         """Allows that may go: none while their deny stands on, nor one whose flow could not be written anew."""

@@ -98,8 +98,10 @@ class Reconciler:
         outcome = replace(outcome, open_until=decision.opening.until_text)
         self._measure(namespace, compiled, outcome)
         reported = await self._report(observation, compiled, outcome)
+        # A name that was taken while we wrote is looked at again: by then the plan knows whose it is.
+        is_judged = applied.conflicts <= steps.conflicts
         return Result(
-            complete=reported and not applied.failures,
+            complete=reported and is_judged and not applied.failures,
             look_again_seconds=self._look_again(namespace, compiled, steps, until=decision.opening.until),
         )
 

@@ -1,0 +1,312 @@
+"""A proxy between the operator and the API server that does what networks and servers do on bad days.
+
+It knows nothing of objects: a rule names requests by verb and path, and says what becomes of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import yaml
+from aiohttp import web
+
+_HOP_BY_HOP = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
+_VERBS = {"POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}
+_COLLECTION = re.compile(r"^(/api/v1|/apis/[^/]+/[^/]+)(/namespaces/[^/]+)?/[^/]+$")
+WRITES = frozenset(_VERBS.values())
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: ``verb`` as the API server calls it, ``status`` of the answer that the operator got (0: none)."""
+
+    at: float
+    verb: str
+    path: str
+    query: Mapping[str, str]
+    status: int = 0
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request that a rule has in its hands. ``forward`` asks the API server, with the query that is given."""
+
+    request: web.Request
+    forward: Callable[[Mapping[str, str]], Awaitable[aiohttp.ClientResponse]]
+
+    async def answer(self) -> aiohttp.ClientResponse:
+        return await self.forward(self.request.query)
+
+
+Act = Callable[[Exchange], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Rule:
+    """What becomes of the requests that match: of the first ``times`` (None: of all, until the rule is dropped)."""
+
+    act: Act
+    verbs: frozenset[str]
+    path: re.Pattern[str]
+    times: int | None = None
+    hits: int = 0
+
+    def takes(self, verb: str, path: str) -> bool:
+        return verb in self.verbs and bool(self.path.search(path)) and (self.times is None or self.hits < self.times)
+
+
+class FaultProxy:
+    """Listening when constructed. ``kubeconfig`` is another's, by way of the proxy."""
+
+    def __init__(self, upstream: str, *, certificate: tuple[Path, Path]) -> None:
+        self._upstream = upstream
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(*map(str, certificate))
+        self._rules: list[Rule] = []
+        self.log: list[Asked] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
+        self._thread.start()
+        self.url = self._run(self._start())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._run(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def kubeconfig(self, original: Path) -> Path:
+        """A copy of a kubeconfig that leads here."""
+        config = yaml.safe_load(original.read_text())
+        for entry in config["clusters"]:
+            entry["cluster"]["server"] = self.url
+        copy = original.with_suffix(".proxied")
+        copy.write_text(yaml.safe_dump(config))
+        copy.chmod(0o600)
+        return copy
+
+    def rule(self, act: Act, *verbs: str, path: str = "", times: int | None = None) -> Rule:
+        """From now on; the newest rule that takes a request has it."""
+        made = Rule(act, frozenset(verbs), re.compile(path), times)
+        self._rules.insert(0, made)
+        return made
+
+    def drop(self, *rules: Rule) -> None:
+        for rule in rules:
+            self._rules.remove(rule)
+
+    def writes(self, *, since: float = 0.0) -> list[Asked]:
+        """What was asked for, whatever came of it; ``since`` is a time.monotonic()."""
+        return [asked for asked in self.log if asked.verb in WRITES and asked.at >= since]
+
+    def _run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _start(self) -> str:
+        connector = aiohttp.TCPConnector(ssl=False, limit=0)  # loopback, and a test's own server
+        self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+        app = web.Application(client_max_size=64 * 2**20)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._context).start()
+        return f"https://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def _stop(self) -> None:
+        await self._runner.cleanup()
+        await self._session.close()
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        verb, began = _verb(request), time.monotonic()
+        exchange = Exchange(request, self._forwarder(request))
+        rule = next((rule for rule in self._rules if rule.takes(verb, request.path)), None)
+        status = 0
+        try:
+            if rule is not None:
+                rule.hits += 1
+            found = await (rule.act if rule is not None else passed)(exchange)
+            status = found.status
+            return found
+        except aiohttp.ClientError:  # the API server is away
+            return _closed(request)
+        finally:
+            self.log.append(Asked(began, verb, request.path, dict(request.query), status))
+
+    def _forwarder(self, request: web.Request) -> Callable[[Mapping[str, str]], Awaitable[aiohttp.ClientResponse]]:
+        async def forward(query: Mapping[str, str]) -> aiohttp.ClientResponse:
+            headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
+            return await self._session.request(
+                request.method,
+                self._upstream + request.path,
+                params=dict(query),
+                data=await request.read() or None,
+                headers=headers | {"Accept-Encoding": "identity"},
+                skip_auto_headers=("Content-Type", "User-Agent"),
+            )
+
+        return forward
+
+
+async def passed(exchange: Exchange) -> web.StreamResponse:
+    """As if there were no proxy."""
+    return await _streamed(exchange, _lines_of)
+
+
+def refused(status: int, message: str = "a fault", *, headers: Mapping[str, str] | None = None) -> Act:
+    """Answered by an error; the API server hears nothing."""
+
+    async def act(_: Exchange) -> web.StreamResponse:
+        body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": status}
+        return web.json_response(body, status=status, headers=headers)
+
+    return act
+
+
+def delayed(seconds: float, then: Act = passed) -> Act:
+    async def act(exchange: Exchange) -> web.StreamResponse:
+        await asyncio.sleep(seconds)
+        return await then(exchange)
+
+    return act
+
+
+async def closed(exchange: Exchange) -> web.StreamResponse:
+    """The connection ends without an answer; the API server hears nothing."""
+    return _closed(exchange.request)
+
+
+async def lost(exchange: Exchange) -> web.StreamResponse:
+    """The API server does what it was asked to do, and its answer gets lost."""
+    answer = await exchange.answer()
+    await answer.read()
+    return _closed(exchange.request)
+
+
+async def empty(exchange: Exchange) -> web.StreamResponse:
+    """A LIST of nothing, with the version of the true one."""
+    body = await (await exchange.answer()).json()
+    return web.json_response(body | {"items": []})
+
+
+def cut_after(size: int) -> Act:
+    """The answer breaks off after so many bytes."""
+
+    async def act(exchange: Exchange) -> web.StreamResponse:
+        text = await (await exchange.answer()).read()
+        made = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(text))})
+        await made.prepare(exchange.request)
+        await made.write(text[:size])
+        return _closed(exchange.request)
+
+    return act
+
+
+async def held(exchange: Exchange) -> web.StreamResponse:
+    """A stream that stays open and says nothing."""
+    made = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await made.prepare(exchange.request)
+    await asyncio.Event().wait()
+    return made
+
+
+async def ended_at_once(exchange: Exchange) -> web.StreamResponse:
+    """A stream that begins and ends."""
+    return web.Response(content_type="application/json")
+
+
+def without(event: str) -> Act:
+    """A watch in which events of this type do not come."""
+    return _filtered(lambda line: None if f'"type":"{event}"'.encode() in line else line)
+
+
+def broken_by(line: bytes) -> Act:
+    """A watch that says this and ends: an ERROR event, say, or half a line."""
+
+    async def act(exchange: Exchange) -> web.StreamResponse:
+        return web.Response(body=line, content_type="application/json")
+
+    return act
+
+
+@dataclass
+class Snapshot:
+    """Answers to LISTs as they were when they were first asked for after ``take``; the same again until ``release``."""
+
+    _kept: dict[str, bytes] = field(default_factory=dict)
+
+    async def __call__(self, exchange: Exchange) -> web.StreamResponse:
+        key = exchange.request.path
+        if key not in self._kept:
+            self._kept[key] = await (await exchange.answer()).read()
+        return web.Response(body=self._kept[key], content_type="application/json")
+
+
+def _filtered(change: Callable[[bytes], bytes | None]) -> Act:
+    async def lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        async for line in _lines_of(answer):
+            if (kept := change(line)) is not None:
+                yield kept
+
+    async def act(exchange: Exchange) -> web.StreamResponse:
+        return await _streamed(exchange, lines)
+
+    return act
+
+
+async def _streamed(
+    exchange: Exchange, lines: Callable[[aiohttp.ClientResponse], AsyncIterator[bytes]]
+) -> web.StreamResponse:
+    answer = await exchange.answer()
+    headers = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP}
+    made = web.StreamResponse(status=answer.status, headers=headers)
+    await made.prepare(exchange.request)
+    with suppress(ConnectionError, aiohttp.ClientError):
+        async for line in lines(answer):
+            await made.write(line)
+    answer.close()
+    return made
+
+
+async def _lines_of(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in answer.content.iter_any():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line + b"\n"
+    if rest:
+        yield rest
+
+
+def _closed(request: web.Request) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=499)
+
+
+def _verb(request: web.Request) -> str:
+    if request.method != "GET":
+        return _VERBS.get(request.method, request.method.lower())
+    if request.query.get("watch") in ("true", "1"):
+        return "watch"
+    return "list" if _COLLECTION.match(request.path) else "get"
