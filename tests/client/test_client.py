@@ -182,16 +182,46 @@ async def test_a_recent_list_is_not_older_than_anything_that_was_heard_of_its_ki
     assert asked == [now, bound, bound | {"resourceVersion": "12"}, now]
 
 
-async def test_a_version_that_the_server_does_not_know_is_asked_for_once(server: Server, client: Client) -> None:
+async def test_a_version_that_the_server_does_not_know_is_asked_for_no_more(server: Server, client: Client) -> None:
     """As after its store was put back to an older state."""
     client.versions.note("networkpolicies", body(resourceVersion="1000"))
-    server.answers = [status(504, "Too large resource version: 1000, current: 9")]
-    with pytest.raises(errors.Unavailable):
-        await client.list(NETWORK_POLICY, namespace="shop", recent=True)
-    server.answers = [page("a")]
+    unknown = status(504, "Too large resource version: 1000, current: 9")
+    server.answers = [unknown, unknown, unknown, unknown, page("a"), page("b")]
 
     assert [entry["metadata"]["name"] for entry in await client.list(NETWORK_POLICY, recent=True)] == ["a"]
+    assert [entry["metadata"]["name"] for entry in await client.list(NETWORK_POLICY, recent=True)] == ["b"]
+    assert [query.get("resourceVersion") for _, _, query, _ in server.requests] == [*["1000"] * 4, None, "9"]
+
+
+async def test_a_version_that_was_heard_of_after_that_does_not_do_alone(server: Server, client: Client) -> None:
+    """It may be that of an object that has not changed for long."""
+    client.versions.note("networkpolicies", body(resourceVersion="1000"))
+    client.versions.doubt("networkpolicies")
+    client.versions.note("networkpolicies", body(resourceVersion="5"))
+    server.answers = [page("a")]
+    for _ in range(2):
+        await client.list(NETWORK_POLICY, recent=True)
+
+    assert [query.get("resourceVersion") for _, _, query, _ in server.requests] == [None, "9"]
+
+
+async def test_after_a_deletion_policies_are_read_as_they_are_now(server: Server, client: Client) -> None:
+    """Its answer does not say which version has them no more."""
+    client.versions.note("networkpolicies", body(resourceVersion="7"))
+    server.answers = [ok({"kind": "Status", "status": "Success"}), page("a")]
+    await client.delete(NETWORK_POLICY, body())
+    await client.list(NETWORK_POLICY, recent=True)
+
     assert "resourceVersion" not in server.requests[-1][2]
+
+
+async def test_an_object_is_read_not_older_than_what_was_heard_of_its_kind(server: Server, client: Client) -> None:
+    client.versions.note("namespaces", body(resourceVersion="7"))
+    server.answers = [ok()]
+    await client.get(NAMESPACE, name="shop", recent=True)
+    await client.get(NAMESPACE, name="shop")
+
+    assert [query for _, _, query, _ in server.requests] == [{"resourceVersion": "7"}, {}]
 
 
 @pytest.mark.parametrize("version", ["", "abc", "-1", "1.5"])

@@ -178,6 +178,52 @@ async def test_what_is_released_is_free_at_once(election: Election) -> None:
     assert await election.attempt(second, at=0.1)
 
 
+async def test_a_lease_that_somebody_deletes_is_taken_anew_by_its_holder_and_by_others_only_later(
+    election: Election,
+) -> None:
+    """Its holder may not have noticed yet, and writes."""
+    first, second = election.replica("first"), election.replica("second")
+    await election.attempt(first, at=0)
+    await election.attempt(second, at=1)
+    election.client.body = None
+
+    assert not await election.attempt(second, at=2)
+    assert await election.attempt(first, at=3)
+    election.client.body = None
+    assert not await election.attempt(second, at=4)
+    assert await election.attempt(second, at=4 + LEASE_SECONDS)
+    assert not first.is_held
+
+
+async def test_a_lease_of_which_somebody_has_taken_the_spec_is_free(election: Election) -> None:
+    election.client.body = {"metadata": {"name": "x", "namespace": "n", "resourceVersion": "1"}}
+    await election.replica("other").release()
+
+    assert await election.attempt(election.replica("first"), at=0)
+
+
+async def test_what_was_taken_without_an_answer_is_released_too(election: Election) -> None:
+    first = election.replica("first")
+    await first._take()
+
+    assert not first.is_held, "since nobody has told it"
+    await first.release()
+    assert election.spec["holderIdentity"] == ""
+
+
+async def test_who_gets_no_answer_is_not_ready_to_take_over(election: Election) -> None:
+    first, second = election.replica("first"), election.replica("second")
+    assert not first.is_answered
+    await election.attempt(first, at=0)
+    await election.attempt(second, at=1)
+    assert first.is_answered
+    assert second.is_answered
+
+    election.client.refusal = errors.Forbidden("no")
+    await election.attempt(second, at=1 + LEASE_SECONDS)
+    assert not second.is_answered
+
+
 async def test_what_another_holds_is_not_released(election: Election) -> None:
     first, second = election.replica("first"), election.replica("second")
     await election.attempt(first, at=0)

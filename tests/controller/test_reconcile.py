@@ -33,6 +33,9 @@ class FakeReporter:
     async def status(self, *_: Any) -> dict[str, Any]:
         return {"resourceVersion": "8", "generation": self.generation}
 
+    async def event(self, *_: Any, **__: Any) -> None:
+        return
+
 
 @pytest.mark.parametrize(
     ("generation", "concerned"),
@@ -64,17 +67,20 @@ async def test_the_event_of_an_own_status_is_news_only_if_it_tells_of_another_sp
 class FakeObserver:
     """A namespace with the policies of two flows; what was heard of its object, and what it is now, may differ."""
 
-    def __init__(self, *, heard: dict[str, Any], now: dict[str, Any]) -> None:
+    def __init__(self, *, heard: dict[str, Any] | None, now: dict[str, Any], policies: list[dict[str, Any]]) -> None:
         self.bodies = {True: heard, False: now}
+        self.policies = policies
         self.reads: list[str] = []
 
-    async def observe(self, namespace: str, *, recent: bool, **_: Any) -> Observation:
+    async def observe(self, namespace: str, *, recent: bool, **_: Any) -> Observation | None:
         self.reads.append("recent" if recent else "now")
         body = self.bodies[recent]
+        if body is None:
+            return None
         return Observation(
             namespace=namespace,
             bodies=(body,),
-            policies=tuple(observed(compile_(BOTH))),
+            policies=tuple(self.policies),
             intents=(intent(*body["spec"]["flows"]),),
             references=References(),
             facts=facts(),
@@ -93,20 +99,8 @@ class FakeApplier:
 ONE, BOTH, THREE = (obj(*(flow("a", f"b{n}") for n in range(count))) for count in (1, 2, 3))
 
 
-@pytest.mark.parametrize(
-    ("heard", "now", "reads", "deletions"),
-    [
-        pytest.param(BOTH, BOTH, ["recent"], 0, id="nothing-to-do"),
-        pytest.param(THREE, ONE, ["recent"], 0, id="what-adds-waits-for-its-event-where-it-comes-too-late"),
-        pytest.param(ONE, ONE, ["recent", "now"], 2, id="what-takes-away-is-looked-at-once-more"),
-        pytest.param(ONE, BOTH, ["recent", "now"], 0, id="and-left-where-that-was-old-news"),
-    ],
-)
-async def test_nothing_is_taken_away_by_what_was_only_heard(
-    heard: dict[str, Any], now: dict[str, Any], reads: list[str], deletions: int
-) -> None:
-    observer, applier = FakeObserver(heard=heard, now=now), FakeApplier()
-    reconciler = Reconciler(
+def reconciler(observer: FakeObserver, applier: FakeApplier) -> Reconciler:
+    return Reconciler(
         observer=cast("Observer", observer),
         applier=cast("Applier", applier),
         reporter=cast("Reporter", FakeReporter(1)),
@@ -115,7 +109,32 @@ async def test_nothing_is_taken_away_by_what_was_only_heard(
         options=OPTIONS,
         monotonic=time.monotonic,
     )
-    await reconciler.reconcile("shop")
+
+
+async def test_a_namespace_is_not_opened_by_what_was_only_heard() -> None:
+    """Somebody's policy may have come meanwhile, and nothing is opened beside that."""
+    observer, applier = FakeObserver(heard=BOTH, now=BOTH, policies=[]), FakeApplier()
+    await reconciler(observer, applier).reconcile("shop")
+
+    assert observer.reads == ["recent", "now"]
+    assert applier.plans[0].transitions
+
+
+@pytest.mark.parametrize(
+    ("heard", "now", "reads", "deletions"),
+    [
+        pytest.param(BOTH, BOTH, ["recent"], 0, id="nothing-to-do"),
+        pytest.param(THREE, ONE, ["recent"], 0, id="what-adds-waits-for-its-event-where-it-comes-too-late"),
+        pytest.param(ONE, ONE, ["recent", "now"], 2, id="what-takes-away-is-looked-at-once-more"),
+        pytest.param(ONE, BOTH, ["recent", "now"], 0, id="and-left-where-that-was-old-news"),
+        pytest.param(None, BOTH, ["recent", "now"], 0, id="a-namespace-that-is-not-known-yet-is-looked-for"),
+    ],
+)
+async def test_nothing_is_taken_away_by_what_was_only_heard(
+    heard: dict[str, Any] | None, now: dict[str, Any], reads: list[str], deletions: int
+) -> None:
+    observer, applier = FakeObserver(heard=heard, now=now, policies=observed(compile_(BOTH))), FakeApplier()
+    await reconciler(observer, applier).reconcile("shop")
 
     assert observer.reads == reads
     assert [len([step for step in plan.steps if step.action == "delete"]) for plan in applier.plans] == [deletions]

@@ -40,7 +40,7 @@ class FakeClient:
         self.found: dict[str, Any] = {api.PLURAL: [], POLICIES: [], template.PLURAL: []}
 
     async def list(self, kind: Any, **_: Any) -> list[Any]:
-        answer = self.found[kind.plural]
+        answer = self.found.get(kind.plural, [])
         if isinstance(answer, Exception):
             raise answer
         return list(answer)

@@ -112,6 +112,16 @@ def test_a_holder_that_stood_still_writes_nothing_afterwards(start: Start, team:
     assert holder(team.plane) == identity(second)
 
 
+def test_a_replica_that_may_not_read_the_lease_is_not_ready(start: Start, installed: ControlPlane) -> None:
+    """Else a rolling update would put such a one in the place of the one that works."""
+    replica = Operator(installed, "--lease", "another", "--lease-namespace", NAMESPACE)
+    try:
+        eventually(lambda: "Forbidden" in replica.log.read_text() or "forbidden" in replica.log.read_text())
+        assert replica.get("/readyz") == (503, "the Lease can't be read or taken; the log tells why")
+    finally:
+        replica.stop()
+
+
 def test_the_overlay_is_what_the_api_server_takes(installed: ControlPlane) -> None:
     installed.kubectl("apply", "--server-side", "--dry-run=server", "-k", ROOT / "manifests" / "overlays" / "ha")
 

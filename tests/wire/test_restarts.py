@@ -90,6 +90,7 @@ def killed_whenever_it_writes(lab: WireLab) -> int:
     for kills in range(MANY_KILLS):
         with at_work(lab):
             if not await_writes(lab, 1, seconds=4):
+                assert kills, "there was nothing to write from the first"
                 return kills
     raise AssertionError(f"{MANY_KILLS} operators were not enough")
 

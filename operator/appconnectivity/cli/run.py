@@ -63,7 +63,12 @@ def _lease(settings: Settings, client: Client, identity: str) -> Lease:
     namespace = settings.namespace_of_lease()
     if not namespace:
         raise Unavailable("--lease: outside a pod, say in which namespace it is (--lease-namespace)")
-    return Lease(client, namespace=namespace, name=settings.lease, identity=identity, clock=time.monotonic)
+    return Lease(client, namespace=namespace, name=settings.lease, identity=identity, clock=_clock)
+
+
+def _clock() -> float:
+    """Seconds that nobody sets, and in which a machine that sleeps is counted, where the system has them."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 async def _run_until_told(controller: Controller, client: Client, lease: Lease | None) -> int:
@@ -77,8 +82,10 @@ async def _run_until_told(controller: Controller, client: Client, lease: Lease |
         logger.error("the port for probes and metrics (--listen, --port): %s", error)  # noqa: TRY400 - one line is enough
         return 1
     waiting = asyncio.create_task(told.wait())
-    if lease and not await _acquired(lease, waiting):
-        return 0
+    if lease:
+        controller.stand_by(lambda: lease.is_answered)
+        if not await _acquired(lease, waiting):
+            return 0
     ends = {waiting} | ({asyncio.create_task(lease.lost())} if lease else set())
     await controller.start()
     existing = asyncio.all_tasks()

@@ -152,6 +152,8 @@ class Client:
             items += found
             token = page.get("metadata", {}).get("continue")
             if not token:
+                if "resourceVersion" not in query:
+                    self.versions.settle(kind.plural)
                 return items
 
     async def list(
@@ -164,15 +166,13 @@ class Client:
         """
         query = {"labelSelector": label_selector} if label_selector else {}
         query |= {"fieldSelector": f"metadata.name={name}"} if name else {}
-        version = self.versions.newest(kind.plural) if recent else ""
-        if not version:
-            return await self._pages(kind, namespace, query | {"limit": str(PAGE_SIZE)})
-        bound = {"resourceVersion": version, "resourceVersionMatch": "NotOlderThan"}
-        try:
-            return await self._pages(kind, namespace, query | bound)
-        except errors.Unavailable:
-            self.versions.forget(kind.plural)
-            raise
+        if recent and (version := self.versions.newest(kind.plural)):
+            bound = {"resourceVersion": version, "resourceVersionMatch": "NotOlderThan"}
+            try:
+                return await self._pages(kind, namespace, query | bound)
+            except errors.Unavailable:
+                self.versions.doubt(kind.plural)
+        return await self._pages(kind, namespace, query | {"limit": str(PAGE_SIZE)})
 
     async def get(self, kind: Kind, *, name: str, namespace: str = "", recent: bool = False) -> dict[str, Any] | None:
         """The object, or None where the API server says that there is none; ``recent`` as in ``list``."""
@@ -183,7 +183,7 @@ class Client:
         except (errors.NotFound, errors.NamespaceGone):  # the latter for a Namespace itself
             return None
         except errors.Unavailable:
-            self.versions.forget(kind.plural)
+            self.versions.doubt(kind.plural)
             raise
 
     async def apply(self, kind: Kind, body: Body, *, force: bool, subresource: str = "") -> dict[str, Any]:
@@ -212,6 +212,8 @@ class Client:
             await self._request("delete", kind, _path_of(kind, body), body={"preconditions": preconditions})
         except errors.NotFound:
             return
+        finally:
+            self.versions.doubt(kind.plural)  # the answer has no version
 
     async def _request(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,13 +36,19 @@ class Lease:
     identity: str
     clock: Callable[[], float]
     _held_until: float = float("-inf")
-    _version: str = ""
-    _unchanged_since: float = field(default=float("inf"))
+    _answered: float = float("-inf")
+    _version: str | None = None
+    _unchanged_since: float = float("inf")
 
     @property
     def is_held(self) -> bool:
         """False as soon as its holder should have given up: well before another replica may take it."""
         return self.clock() < self._held_until
+
+    @property
+    def is_answered(self) -> bool:
+        """True where an attempt has lately been answered: held, or another's."""
+        return self.clock() - self._answered < LEASE_SECONDS
 
     async def acquire(self) -> None:
         """Until this replica holds the Lease."""
@@ -56,10 +62,9 @@ class Lease:
             await self._attempt()
 
     async def release(self) -> None:
-        """Leaves the Lease, if it is ours, to whoever asks next."""
-        if self.is_held:
-            self._held_until = float("-inf")
-            await self._in_time(self._leave)
+        """Leaves the Lease, if it is ours, to whoever asks next; also where we have not heard that it is."""
+        self._held_until = float("-inf")
+        await self._in_time(self._leave)
 
     async def _attempt(self) -> bool:
         """Takes or renews the Lease; False where that is another's right, or could not be done."""
@@ -71,31 +76,37 @@ class Lease:
 
     async def _take(self) -> bool:
         body = await self.client.get(LEASE, namespace=self.namespace, name=self.name)
-        if body is None:
-            metadata = {"namespace": self.namespace, "name": self.name}
-            spec = self._spec({}, holder=self.identity)
-            await self.client.create(
-                LEASE, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
-            )
-        elif self._is_free(body):
-            await self._write(body, holder=self.identity)
-        else:
+        is_free = self._is_free(body)
+        if not is_free:
             self._held_until = float("-inf")
-            return False
-        return True
+        elif body is None:
+            await self._create()
+        else:
+            await self._write(body, holder=self.identity)
+        self._answered = self.clock()
+        return is_free
+
+    def _is_free(self, body: Body | None) -> bool:
+        """One that is gone may be held still by whom has not noticed it; but at first there is none."""
+        version = str(body["metadata"]["resourceVersion"]) if body else ""
+        is_first = self._version is None and body is None
+        if version != self._version:
+            self._version, self._unchanged_since = version, self.clock()
+        holder = _holder(body) if body else self.identity if is_first or self.is_held else "somebody"
+        return holder in ("", self.identity) or self.clock() - self._unchanged_since >= LEASE_SECONDS
 
     async def _leave(self) -> bool:
         body = await self.client.get(LEASE, namespace=self.namespace, name=self.name)
-        if body is not None and body["spec"].get("holderIdentity") == self.identity:
+        if body is not None and _holder(body) == self.identity:
             await self._write(body, holder="")
         return True
 
-    def _is_free(self, body: Body) -> bool:
-        version = str(body["metadata"]["resourceVersion"])
-        if version != self._version:
-            self._version, self._unchanged_since = version, self.clock()
-        is_ours = (body.get("spec") or {}).get("holderIdentity", "") in ("", self.identity)
-        return is_ours or self.clock() - self._unchanged_since >= LEASE_SECONDS
+    async def _create(self) -> None:
+        metadata = {"namespace": self.namespace, "name": self.name}
+        spec = self._spec({}, holder=self.identity)
+        await self.client.create(
+            LEASE, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+        )
 
     async def _write(self, body: Body, *, holder: str) -> None:
         """Raises errors.Conflict where somebody has written it since it was read."""
@@ -123,3 +134,7 @@ class Lease:
         except (errors.ClusterError, TimeoutError) as error:
             logger.warning("Lease %s/%s: %s", self.namespace, self.name, error or "no answer")
             return False
+
+
+def _holder(body: Body) -> str:
+    return str((body.get("spec") or {}).get("holderIdentity") or "")

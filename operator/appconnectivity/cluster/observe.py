@@ -192,7 +192,7 @@ class Observer:
             return {}
         places = await self._places(wanted, recent=recent)
         if len(places) > _MANY_PEERS:
-            objects, policies = await self._everything_in("", recent=recent)
+            objects, policies = await self._everything_in("", recent=False)  # of which only a LIST as of now is paged
         else:
             found = await asyncio.gather(*(self._everything_in(name, recent=recent) for name in places))
             objects = [body for entry in found for body in entry[0]]

@@ -15,6 +15,7 @@ class Versions:
     """
 
     _newest: dict[str, int] = field(default_factory=dict)
+    _doubted: set[str] = field(default_factory=set)
 
     def note(self, plural: str, body: Mapping[str, Any]) -> None:
         """Takes note of an object, or of a LIST."""
@@ -22,10 +23,16 @@ class Versions:
         if version.isdecimal():
             self._newest[plural] = max(self._newest.get(plural, 0), int(version))
 
-    def newest(self, plural: str) -> str:
-        """Empty where nothing has been heard of this kind."""
-        return str(self._newest.get(plural, ""))
-
-    def forget(self, plural: str) -> None:
-        """The API server does not know this version: its store may have been put back to an older state."""
+    def doubt(self, plural: str) -> None:
+        """What was heard does not do before the next LIST as of now. Something was deleted, and nobody told at which
+        version; or the API server does not know the version, since its store was put back to an older state."""
         self._newest.pop(plural, None)
+        self._doubted.add(plural)
+
+    def settle(self, plural: str) -> None:
+        """A LIST as of now has been answered, of which a note was taken."""
+        self._doubted.discard(plural)
+
+    def newest(self, plural: str) -> str:
+        """Empty where nothing is known, or what is known does not do."""
+        return "" if plural in self._doubted else str(self._newest.get(plural, ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from appconnectivity.cluster.apply import Applier
@@ -81,13 +81,7 @@ class Controller:
         self._workers = [over_templates, *[over_namespaces] * settings.workers]
         watched = tuple(kind.plural for kind in _WATCHED)
         watchdog = Watchdog(queue=self._queue, templates=self._templates, sweeper=self._sweeper, watched=watched)
-        self._probes = Probes(
-            watchdog=watchdog,
-            queue=self._queue,
-            sweeper=self._sweeper,
-            metrics=metrics,
-            stands_by=bool(settings.lease),
-        )
+        self._probes = Probes(watchdog=watchdog, queue=self._queue, sweeper=self._sweeper, metrics=metrics)
         self._tasks: list[asyncio.Task[None]] = []
 
     def notice(self, plural: str, event_type: str | None, body: Mapping[str, Any]) -> None:
@@ -120,9 +114,13 @@ class Controller:
         """Answers probes from now on. Raises OSError where it can't."""
         await self._probes.start(host=self._settings.listen, port=self._settings.port)
 
+    def stand_by(self, is_well: Callable[[], bool]) -> None:
+        """Until ``start`` it is ready if this says so."""
+        self._probes.stands_by = is_well
+
     async def start(self) -> None:
         """Takes up its work."""
-        self._probes.stands_by = False
+        self._probes.stands_by = None
         self._tasks = [asyncio.create_task(self._sweeper.run(), name="sweeper")]
         self._tasks += [asyncio.create_task(worker.run(), name=f"{worker.what} worker") for worker in self._workers]
 

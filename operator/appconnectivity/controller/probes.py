@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -66,14 +67,14 @@ class Watchdog:
 class Probes:
     """The HTTP server. ``start`` returns the port that it listens on.
 
-    A replica that stands by is ready: it is as it should be.
+    ``stands_by`` is there while the replica does: it is ready then if that says so.
     """
 
     watchdog: Watchdog
     queue: WorkQueue
     sweeper: Sweeper
     metrics: Metrics
-    stands_by: bool = False
+    stands_by: Callable[[], bool] | None = None
     _runner: web.AppRunner | None = None
 
     async def start(self, *, host: str, port: int) -> int:
@@ -98,8 +99,10 @@ class Probes:
         return web.Response(status=500 if complaints else 200, text="; ".join(complaints) or "ok")
 
     async def _ready(self, _: web.Request) -> web.Response:
-        if self.stands_by:
-            return web.Response(text="stands by")
+        if self.stands_by is not None:
+            is_well = self.stands_by()
+            said = "stands by" if is_well else "the Lease can't be read or taken; the log tells why"
+            return web.Response(status=200 if is_well else 503, text=said)
         is_ready = self.sweeper.completed > 0
         text = "ok" if is_ready else "the first sweep is not complete"
         return web.Response(status=200 if is_ready else 503, text=text)

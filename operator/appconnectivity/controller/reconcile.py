@@ -45,6 +45,11 @@ class _Decision:
     opening: Transition
     steps: Plan
 
+    @property
+    def needs_proof(self) -> bool:
+        """True where something goes, or the namespace is opened: this is not done by what was only heard."""
+        return self.steps.takes_away or bool(self.steps.transitions)
+
 
 @dataclass
 class Reconciler:
@@ -68,12 +73,14 @@ class Reconciler:
     async def reconcile(self, namespace: str) -> Result:
         """One pass. Raises errors.Unavailable where something could not be read: then nothing was concluded."""
         decision = await self._decide(namespace, recent=True)
-        if isinstance(decision, _Decision) and decision.steps.takes_away:
+        if isinstance(decision, _Decision) and decision.needs_proof:
             decision = await self._decide(namespace, recent=False)
         return await self._carry_out(decision) if isinstance(decision, _Decision) else decision
 
     async def _decide(self, namespace: str, *, recent: bool) -> _Decision | Result:
         observation = await self._observe(namespace, recent=recent)
+        if observation is None and recent:  # it may have been made just now, and no event of it would concern anybody
+            observation = await self._observe(namespace, recent=False)
         if observation is not None and self.disturbed(namespace, observation.bodies):
             return Result(complete=True, look_again_seconds=REPAIR_SECONDS)
         if observation is None or _is_idle(observation):
