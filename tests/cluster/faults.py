@@ -278,13 +278,15 @@ async def _streamed(
     exchange: Exchange, lines: Callable[[aiohttp.ClientResponse], AsyncIterator[bytes]]
 ) -> web.StreamResponse:
     answer = await exchange.answer()
-    headers = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP}
-    made = web.StreamResponse(status=answer.status, headers=headers)
-    await made.prepare(exchange.request)
-    with suppress(ConnectionError, aiohttp.ClientError):
-        async for line in lines(answer):
-            await made.write(line)
-    answer.close()
+    try:
+        headers = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP}
+        made = web.StreamResponse(status=answer.status, headers=headers)
+        await made.prepare(exchange.request)
+        with suppress(ConnectionError, aiohttp.ClientError):
+            async for line in lines(answer):
+                await made.write(line)
+    finally:
+        answer.close()
     return made
 
 

@@ -87,13 +87,13 @@ class Lease:
         return is_free
 
     def _is_free(self, body: Body | None) -> bool:
-        """One that is gone may be held still by whom has not noticed it; but at first there is none."""
+        """At first there is none. One that is gone later may be held still, by whom has not noticed it."""
+        is_first = self._version is None
         version = str(body["metadata"]["resourceVersion"]) if body else ""
-        is_first = self._version is None and body is None
         if version != self._version:
             self._version, self._unchanged_since = version, self.clock()
-        holder = _holder(body) if body else self.identity if is_first or self.is_held else "somebody"
-        return holder in ("", self.identity) or self.clock() - self._unchanged_since >= LEASE_SECONDS
+        is_ours = _holder(body) in ("", self.identity) if body else is_first or self.is_held
+        return is_ours or self.clock() - self._unchanged_since >= LEASE_SECONDS
 
     async def _leave(self) -> bool:
         body = await self.client.get(LEASE, namespace=self.namespace, name=self.name)
