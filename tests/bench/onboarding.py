@@ -148,7 +148,7 @@ async def _bodies(client: Client, namespace: str) -> list[tuple[Kind, Body]]:
     events = await client.list(EVENT, namespace=namespace)
     kinds = {"NetworkPolicy": NETWORK_POLICY, "AppConnectivity": APP_CONNECTIVITY, "Event": EVENT}
     whole = [
-        *(found | {"apiVersion": "appconnectivity.io/v1alpha1", "kind": "AppConnectivity"} for _ in (1,)),
+        found | {"apiVersion": "appconnectivity.io/v1alpha1", "kind": "AppConnectivity"},
         *(body | {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"} for body in [*allows, *denies]),
         *(body | {"apiVersion": "v1", "kind": "Event"} for body in events),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from kubernetes.aio import client, watch
 
-GROUP, VERSION, PLURAL = "appconnectivity.io", "v1alpha1", "appconnectivities"
+from appconnectivity.core import api, status
 
 
 class Ready:
@@ -25,13 +25,13 @@ class Ready:
 
     async def follow(self, configuration: Any) -> None:
         """Until it is cancelled."""
-        async with client.ApiClient(configuration) as api, watch.Watch() as watching:
-            everything = client.CustomObjectsApi(api).list_cluster_custom_object
-            async for event in watching.stream(everything, GROUP, VERSION, PLURAL):
+        async with client.ApiClient(configuration) as connected, watch.Watch() as watching:
+            everything = client.CustomObjectsApi(connected).list_cluster_custom_object
+            async for event in watching.stream(everything, api.GROUP, api.VERSION, api.PLURAL):
                 await self._note(event["object"])
 
     async def _note(self, body: dict[str, Any]) -> None:
-        if _is_ready(body):
+        if status.condition(body.get("status") or {}, "Ready").get("status") == "True":
             async with self._changed:
                 self.found.add((body["metadata"]["namespace"], body["metadata"]["name"]))
                 self._changed.notify_all()
@@ -47,8 +47,3 @@ async def followed(configuration: Any) -> AsyncIterator[Ready]:
         following.cancel()
         with suppress(asyncio.CancelledError):
             await following
-
-
-def _is_ready(body: dict[str, Any]) -> bool:
-    conditions = body.get("status", {}).get("conditions", [])
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

@@ -453,6 +453,17 @@ async def test_a_json_patch_is_one(server: Server, client: Client) -> None:
     assert server.headers[0]["Content-Type"] == "application/json-patch+json"
 
 
+async def test_a_json_patch_may_demand_that_nothing_has_changed_since_it_was_read(
+    server: Server, client: Client
+) -> None:
+    server.answers = [ok()]
+    operations = [{"op": "replace", "path": "/spec", "value": {}}]
+    await client.patch(NETWORK_POLICY, body(), operations, if_unchanged=True)
+
+    guard = {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"}
+    assert server.requests[0][3] == [guard, *operations]
+
+
 async def test_an_object_is_created_in_its_namespace(server: Server, client: Client) -> None:
     server.answers = [ok()]
     await client.create(EVENT, body())

@@ -31,13 +31,14 @@ class FakeClient:
             raise errors.Conflict("already exists")
         return self._keep(body["spec"])
 
-    async def patch(self, _: Any, __: Any, operations: list[Body]) -> Body:
+    async def patch(self, _: Any, body: Body, operations: list[Body], *, if_unchanged: bool) -> Body:
         await self._answer()
-        version, spec = (operation["value"] for operation in operations)
+        (operation,) = operations
         assert self.body is not None
-        if version != self.body["metadata"]["resourceVersion"]:
+        assert if_unchanged
+        if body["metadata"]["resourceVersion"] != self.body["metadata"]["resourceVersion"]:
             raise errors.Conflict("the object has been modified")
-        return self._keep(spec)
+        return self._keep(operation["value"])
 
     async def _answer(self) -> None:
         if self.refusal:

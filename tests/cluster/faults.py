@@ -10,9 +10,9 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -54,7 +54,7 @@ Act = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Rule:
-    """What becomes of the requests that match: of the first ``times`` (None: of all, until the rule is dropped)."""
+    """What becomes of the requests that match: of the first ``times`` (None: of all)."""
 
     act: Act
     verbs: frozenset[str]
@@ -107,10 +107,6 @@ class FaultProxy:
         made = Rule(act, frozenset(verbs), re.compile(path), times)
         self._rules.insert(0, made)
         return made
-
-    def drop(self, *rules: Rule) -> None:
-        for rule in rules:
-            self._rules.remove(rule)
 
     def writes(self, *, since: float = 0.0) -> list[Asked]:
         """What was asked for, whatever came of it; ``since`` is a time.monotonic()."""
@@ -170,7 +166,17 @@ class FaultProxy:
 
 async def passed(exchange: Exchange) -> web.StreamResponse:
     """As if there were no proxy."""
-    return await _streamed(exchange, _lines_of)
+    answer = await exchange.answer()
+    try:
+        headers = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP}
+        made = web.StreamResponse(status=answer.status, headers=headers)
+        await made.prepare(exchange.request)
+        with suppress(ConnectionError, aiohttp.ClientError):
+            async for chunk in answer.content.iter_any():
+                await made.write(chunk)
+    finally:
+        answer.close()
+    return made
 
 
 def refused(status: int, message: str = "a fault", *, headers: Mapping[str, str] | None = None) -> Act:
@@ -220,84 +226,6 @@ def cut_after(size: int) -> Act:
         return _closed(exchange.request)
 
     return act
-
-
-async def held(exchange: Exchange) -> web.StreamResponse:
-    """A stream that stays open and says nothing."""
-    made = web.StreamResponse(headers={"Content-Type": "application/json"})
-    await made.prepare(exchange.request)
-    await asyncio.Event().wait()
-    return made
-
-
-async def ended_at_once(exchange: Exchange) -> web.StreamResponse:
-    """A stream that begins and ends."""
-    return web.Response(content_type="application/json")
-
-
-def without(event: str) -> Act:
-    """A watch in which events of this type do not come."""
-    return _filtered(lambda line: None if f'"type":"{event}"'.encode() in line else line)
-
-
-def broken_by(line: bytes) -> Act:
-    """A watch that says this and ends: an ERROR event, say, or half a line."""
-
-    async def act(exchange: Exchange) -> web.StreamResponse:
-        return web.Response(body=line, content_type="application/json")
-
-    return act
-
-
-@dataclass
-class Snapshot:
-    """Answers to LISTs as they were when they were first asked for after ``take``; the same again until ``release``."""
-
-    _kept: dict[str, bytes] = field(default_factory=dict)
-
-    async def __call__(self, exchange: Exchange) -> web.StreamResponse:
-        key = exchange.request.path
-        if key not in self._kept:
-            self._kept[key] = await (await exchange.answer()).read()
-        return web.Response(body=self._kept[key], content_type="application/json")
-
-
-def _filtered(change: Callable[[bytes], bytes | None]) -> Act:
-    async def lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        async for line in _lines_of(answer):
-            if (kept := change(line)) is not None:
-                yield kept
-
-    async def act(exchange: Exchange) -> web.StreamResponse:
-        return await _streamed(exchange, lines)
-
-    return act
-
-
-async def _streamed(
-    exchange: Exchange, lines: Callable[[aiohttp.ClientResponse], AsyncIterator[bytes]]
-) -> web.StreamResponse:
-    answer = await exchange.answer()
-    try:
-        headers = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP}
-        made = web.StreamResponse(status=answer.status, headers=headers)
-        await made.prepare(exchange.request)
-        with suppress(ConnectionError, aiohttp.ClientError):
-            async for line in lines(answer):
-                await made.write(line)
-    finally:
-        answer.close()
-    return made
-
-
-async def _lines_of(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    rest = b""
-    async for chunk in answer.content.iter_any():
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            yield line + b"\n"
-    if rest:
-        yield rest
 
 
 def _closed(request: web.Request) -> web.StreamResponse:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,21 +12,21 @@ from cluster import processes
 from cluster.controlplane import ControlPlane
 from cluster.faults import FaultProxy
 from cluster.operator import USER, Operator, install
-from e2e.conftest import Team
+from e2e.conftest import new_team, team
 
-_NUMBERS = itertools.count(1)
+__all__ = ["new_team", "team"]  # fixtures: namespaces of ``installed``
 
 
 @pytest.fixture(scope="session")
-def plane() -> Iterator[ControlPlane]:
+def installed() -> Iterator[ControlPlane]:
     with ControlPlane() as own:
         install(own)
         yield own
 
 
 @pytest.fixture
-def proxy(plane: ControlPlane) -> Iterator[FaultProxy]:
-    with FaultProxy(plane.url, certificate=plane.server_certificate) as made:
+def proxy(installed: ControlPlane) -> Iterator[FaultProxy]:
+    with FaultProxy(installed.url, certificate=installed.server_certificate) as made:
         yield made
 
 
@@ -40,7 +39,7 @@ class Patient:
     plane: ControlPlane
 
     def is_well(self) -> None:
-        """It runs on; all rules are dropped, and a fresh operator, which goes straight to the API server, has nothing
+        """It runs on; and when it has ended, a fresh operator, which goes straight to the API server, has nothing
         to write any more."""
         assert self.operator.process.poll() is None, processes.tail(self.operator.log)
         self.operator.stop()
@@ -54,17 +53,9 @@ class Patient:
 
 
 @pytest.fixture
-def patient(plane: ControlPlane, proxy: FaultProxy) -> Iterator[Patient]:
-    running = Operator(plane, by=proxy.kubeconfig)
+def patient(installed: ControlPlane, proxy: FaultProxy) -> Iterator[Patient]:
+    running = Operator(installed, by=proxy.kubeconfig)
     running.wait_ready()
-    yield Patient(running, proxy, plane)
+    yield Patient(running, proxy, installed)
     if running.process.poll() is None:
         running.stop()
-
-
-@pytest.fixture
-def team(plane: ControlPlane) -> Iterator[Team]:
-    name = f"team-{next(_NUMBERS)}"
-    plane.kubectl("create", "namespace", name)
-    yield Team(plane=plane, namespace=name)
-    plane.kubectl("delete", "namespace", name, "--wait=false")

@@ -10,6 +10,8 @@ import socket
 import sys
 import time
 import uuid
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import kopf
@@ -44,10 +46,9 @@ async def _operate(settings: Settings) -> int:
     configuration = await load_configuration(kubeconfig=settings.kubeconfig or None, context=settings.context or None)
     identity = f"{socket.gethostname()}_{uuid.uuid4()}"  # a container that is restarted is another replica
     agent = f"appconnectivity/{__version__} ({identity})"
-    electing = Client(configuration, observer=metrics.observe_request, agent=agent)
-    lease = _lease(settings, electing, identity) if settings.lease else None
-    may_write = (lambda: lease.is_held) if lease else (lambda: True)
-    client = Client(configuration, observer=metrics.observe_request, may_write=may_write, agent=agent)
+    connect = partial(Client, configuration, observer=metrics.observe_request, agent=agent)
+    lease = _lease(settings, connect, identity) if settings.lease else None
+    client = connect(may_write=lambda: lease.is_held) if lease else connect()
     controller = Controller(client, settings=settings, metrics=metrics)
     try:
         return await _run_until_told(controller, client, lease)
@@ -56,14 +57,15 @@ async def _operate(settings: Settings) -> int:
         await client.close()
         if lease:
             await lease.release()
-        await electing.close()
+            await lease.client.close()
 
 
-def _lease(settings: Settings, client: Client, identity: str) -> Lease:
+def _lease(settings: Settings, connect: Callable[[], Client], identity: str) -> Lease:
+    """With connections of its own: a renewal must not stand in line behind the writes of passes."""
     namespace = settings.namespace_of_lease()
     if not namespace:
         raise Unavailable("--lease: outside a pod, say in which namespace it is (--lease-namespace)")
-    return Lease(client, namespace=namespace, name=settings.lease, identity=identity, clock=_clock)
+    return Lease(connect(), namespace=namespace, name=settings.lease, identity=identity, clock=_clock)
 
 
 def _clock() -> float:

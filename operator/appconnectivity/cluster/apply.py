@@ -155,15 +155,11 @@ class Applier:
     async def _overwrite(self, policy: Policy, body: dict[str, Any]) -> dict[str, Any]:
         """Apply leaves fields that only others own (a second list of rules, say); these are taken out by force."""
         desired = policy.to_dict()
-        operations: list[dict[str, Any]] = [
-            # Another resourceVersion than the live one is a Conflict (a failed ``test`` would be taken for bad input).
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]},
-            {"op": "replace", "path": "/spec", "value": desired["spec"]},
-        ]
+        operations: list[dict[str, Any]] = [{"op": "replace", "path": "/spec", "value": desired["spec"]}]
         if "ownerReferences" in desired["metadata"]:
             owners = desired["metadata"]["ownerReferences"]
             operations.append({"op": "add", "path": "/metadata/ownerReferences", "value": owners})
-        return await self._client.patch(NETWORK_POLICY, body, operations)
+        return await self._client.patch(NETWORK_POLICY, body, operations, if_unchanged=True)
 
 
 def _is_alone(body: dict[str, Any]) -> bool:

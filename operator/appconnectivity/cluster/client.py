@@ -193,9 +193,14 @@ class Client:
             "patch", kind, _path_of(kind, body, subresource), query=query, body=body, content_type=_APPLY
         )
 
-    async def patch(self, kind: Kind, body: Body, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """A JSON patch (RFC 6902) of the object that ``body`` names."""
+    async def patch(
+        self, kind: Kind, body: Body, operations: Sequence[Mapping[str, Any]], *, if_unchanged: bool = False
+    ) -> dict[str, Any]:
+        """A JSON patch (RFC 6902) of what ``body`` names; ``if_unchanged`` since it was read, else Conflict."""
         query = {"fieldManager": FIELD_MANAGER}
+        if if_unchanged:  # a failed ``test`` would be taken for bad input; another version than the live one is not
+            version = body["metadata"]["resourceVersion"]
+            operations = [{"op": "replace", "path": "/metadata/resourceVersion", "value": version}, *operations]
         return await self._request(
             "patch", kind, _path_of(kind, body), query=query, body=operations, content_type=_JSON_PATCH
         )

@@ -110,11 +110,8 @@ class Lease:
 
     async def _write(self, body: Body, *, holder: str) -> None:
         """Raises errors.Conflict where somebody has written it since it was read."""
-        operations = [
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]},
-            {"op": "add", "path": "/spec", "value": self._spec(body.get("spec") or {}, holder=holder)},
-        ]
-        await self.client.patch(LEASE, body, operations)
+        spec = self._spec(body.get("spec") or {}, holder=holder)
+        await self.client.patch(LEASE, body, [{"op": "add", "path": "/spec", "value": spec}], if_unchanged=True)
 
     def _spec(self, before: Body, *, holder: str) -> dict[str, Any]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

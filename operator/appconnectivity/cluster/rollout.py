@@ -117,9 +117,7 @@ class Onboarder:
         return _checked(step, await self._client.patch(APP_CONNECTIVITY, _observed(step), operations))
 
     async def _patch(self, step: Step, operation: Mapping[str, Any]) -> Body:
-        observed = _observed(step)
-        guard = {"op": "replace", "path": "/metadata/resourceVersion", "value": observed["metadata"]["resourceVersion"]}
-        return await self._client.patch(APP_CONNECTIVITY, observed, [guard, operation])
+        return await self._client.patch(APP_CONNECTIVITY, _observed(step), [operation], if_unchanged=True)
 
 
 def _set(path: str, value: Any) -> dict[str, Any]:

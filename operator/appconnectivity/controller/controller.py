@@ -30,7 +30,9 @@ from appconnectivity.controller.triggers import Triggers, templates_concerned
 from appconnectivity.controller.worker import Result, Worker
 from appconnectivity.settings import Settings
 
-_WATCHED = (APP_CONNECTIVITY, TEMPLATE, NETWORK_POLICY, NAMESPACE, SERVICE, ENDPOINT_SLICE)
+_WATCHED = tuple(
+    kind.plural for kind in (APP_CONNECTIVITY, TEMPLATE, NETWORK_POLICY, NAMESPACE, SERVICE, ENDPOINT_SLICE)
+)
 # A pass that has begun is given this long to end when the operator is stopped (the kubelet kills after 15 s).
 STOP_SECONDS = 7.0
 # An object of a template that got another status is news for the template's status only, which may be so much late.
@@ -64,9 +66,8 @@ class Controller:
             protected=options.protected_namespaces,
             monotonic=time.monotonic,
         )
-        self._observer = Observer(client, options=options, dns_services=dns, clock=time.monotonic)
         self._reconciler = Reconciler(
-            observer=self._observer,
+            observer=Observer(client, options=options, dns_services=dns, clock=time.monotonic),
             applier=Applier(client),
             reporter=reporter,
             triggers=self._triggers,
@@ -79,8 +80,7 @@ class Controller:
         # A pass over a template reads every namespace, so it should not be made for each of them.
         over_templates = Worker("template", self._templates, self._rollouts.reconcile, metrics, restful=True)
         self._workers = [over_templates, *[over_namespaces] * settings.workers]
-        watched = tuple(kind.plural for kind in _WATCHED)
-        watchdog = Watchdog(queue=self._queue, templates=self._templates, sweeper=self._sweeper, watched=watched)
+        watchdog = Watchdog(queue=self._queue, templates=self._templates, sweeper=self._sweeper, watched=_WATCHED)
         self._probes = Probes(watchdog=watchdog, queue=self._queue, sweeper=self._sweeper, metrics=metrics)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -98,7 +98,7 @@ class Controller:
             else:
                 self._templates.add(template)
         if plural in (SERVICE.plural, ENDPOINT_SLICE.plural):
-            self._observer.forget_dns(body)
+            self._reconciler.observer.forget_dns(body)
         for namespace in self._triggers.concerned(plural, body):
             self._queue.add(namespace)
 

@@ -109,8 +109,8 @@ class Sweeper:
         and each template, also one that is gone and may have left an object."""
         objects, policies = await asyncio.gather(self.client.list(APP_CONNECTIVITY), self.client.list(NETWORK_POLICY))
         templates = await self._templates()
-        for kind in (NAMESPACE, SERVICE, ENDPOINT_SLICE):  # their version alone: passes read nothing older after it
-            await self.client.list(kind, name="none")
+        # Of these their version alone: passes read nothing older after it.
+        await asyncio.gather(*(self.client.list(kind, name="none") for kind in (NAMESPACE, SERVICE, ENDPOINT_SLICE)))
         for template in sorted({body["metadata"]["name"] for body in templates} | _templates_of(objects)):
             self.templates.add(template, patient=True)
         ours = [body for body in policies if is_ours(body) or is_marked(body)]
