@@ -164,6 +164,19 @@ async def test_a_list_of_a_kind_that_is_missing_is_unavailable_and_not_empty(ser
         await client.list(APP_CONNECTIVITY)
 
 
+async def test_everything_of_a_kind_is_without_the_fields_of_managers_and_as_of_a_version(
+    server: Server, client: Client
+) -> None:
+    managed = body(managedFields=[{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}])
+    last = {"metadata": {"resourceVersion": "9"}, "items": [managed]}
+    server.answers = [page("a", **{"continue": "token"}), ok(last)]
+    found = await client.everything(NETWORK_POLICY)
+
+    assert [entry["metadata"]["name"] for entry in found.bodies] == ["a", "p"]
+    assert found.bodies[1]["metadata"]["managedFields"] == [{"manager": "kubectl"}]
+    assert found.version == 9
+
+
 async def test_a_recent_list_is_not_older_than_anything_that_was_heard_of_its_kind(
     server: Server, client: Client
 ) -> None:

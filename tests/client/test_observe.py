@@ -10,6 +10,7 @@ from appconnectivity.cluster import errors
 from appconnectivity.cluster.client import Client
 from appconnectivity.cluster.kinds import SERVICE, Kind
 from appconnectivity.cluster.observe import DNS_SECONDS, Observer
+from appconnectivity.cluster.reads import Live
 from appconnectivity.core.facts import Options
 
 KUBE_DNS = ("kube-system", "kube-dns")
@@ -36,8 +37,9 @@ class FakeClient:
 class Fixture:
     def __init__(self) -> None:
         self.client, self.now = FakeClient(), 0.0
+        live = Live(cast("Client", self.client), recent=False)
         self.observer = Observer(
-            cast("Client", self.client), options=Options(), dns_services=[KUBE_DNS], clock=lambda: self.now
+            now=live, recent=live, options=Options(), dns_services=[KUBE_DNS], clock=lambda: self.now
         )
 
     async def label(self) -> str:

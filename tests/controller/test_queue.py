@@ -204,6 +204,17 @@ async def test_the_age_is_that_of_the_longest_waiting(queue: WorkQueue) -> None:
     assert queue.oldest_seconds >= 0.03
 
 
+async def test_a_key_can_be_claimed_unless_it_waits_or_is_worked_on(queue: WorkQueue) -> None:
+    for key, is_patient in (("urgent", False), ("patient", True)):
+        queue.add(key, patient=is_patient)
+    assert [queue.claim(key) for key in ("urgent", "patient", "free", "free")] == [False, False, True, False]
+
+    queue.add("free")
+    assert queue.depth == 2
+    queue.done("free")
+    assert queue.depth == 3
+
+
 @pytest.mark.parametrize("seed", range(5))
 async def test_under_churn_each_change_is_followed_by_a_pass(queue: WorkQueue, seed: int) -> None:
     """Each worker sees the latest change of its key, or another pass comes; never two at once for one key."""

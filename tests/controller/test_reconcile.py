@@ -13,11 +13,13 @@ import pytest
 from appconnectivity.cluster.apply import Applied, Applier
 from appconnectivity.cluster.client import Client
 from appconnectivity.cluster.observe import Observation, Observer
+from appconnectivity.cluster.reads import Reads
 from appconnectivity.cluster.report import Reporter
+from appconnectivity.controller.brake import Brake
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.reconcile import Reconciler
 from appconnectivity.controller.triggers import Triggers
-from appconnectivity.core import api
+from appconnectivity.core import api, status
 from appconnectivity.core.compile import Compiled
 from appconnectivity.core.plan import Plan
 from appconnectivity.core.references import References
@@ -49,12 +51,13 @@ async def test_the_event_of_an_own_status_is_news_only_if_it_tells_of_another_sp
 ) -> None:
     client, triggers = cast("Client", None), Triggers()
     reconciler = Reconciler(
-        observer=Observer(client, options=OPTIONS, dns_services=(), clock=time.monotonic),
+        observer=cast("Observer", None),
         applier=Applier(client),
         reporter=cast("Reporter", FakeReporter(generation)),
         triggers=triggers,
         metrics=Metrics(),
         options=OPTIONS,
+        brake=Brake(is_gone=lambda _: True),
         monotonic=time.monotonic,
     )
     body = obj(generation=1)
@@ -67,14 +70,16 @@ async def test_the_event_of_an_own_status_is_news_only_if_it_tells_of_another_sp
 class FakeObserver:
     """A namespace with the policies of two flows; what was heard of its object, and what it is now, may differ."""
 
+    recent, now = "recent", "now"
+
     def __init__(self, *, heard: dict[str, Any] | None, now: dict[str, Any], policies: list[dict[str, Any]]) -> None:
-        self.bodies = {True: heard, False: now}
+        self.bodies = {"recent": heard, "now": now}
         self.policies = policies
         self.reads: list[str] = []
 
-    async def observe(self, namespace: str, *, recent: bool, **_: Any) -> Observation | None:
-        self.reads.append("recent" if recent else "now")
-        body = self.bodies[recent]
+    async def observe(self, namespace: str, reads: str, **_: Any) -> Observation | None:
+        self.reads.append(reads)
+        body = self.bodies[reads]
         if body is None:
             return None
         return Observation(
@@ -107,6 +112,7 @@ def reconciler(observer: FakeObserver, applier: FakeApplier) -> Reconciler:
         triggers=Triggers(),
         metrics=Metrics(),
         options=OPTIONS,
+        brake=Brake(is_gone=lambda _: True),
         monotonic=time.monotonic,
     )
 
@@ -138,3 +144,36 @@ async def test_nothing_is_taken_away_by_what_was_only_heard(
 
     assert observer.reads == reads
     assert [len([step for step in plan.steps if step.action == "delete"]) for plan in applier.plans] == [deletions]
+
+
+def status_of(body: dict[str, Any]) -> dict[str, Any]:
+    """What the operator says of it when its policies stand."""
+    compiled = compile_(body)
+    return status.build(
+        compiled.objects[0], status.Outcome(), compiled=compiled, previous={}, now="2026-06-01T00:00:00Z"
+    )
+
+
+REPORTED = BOTH | {"status": status_of(BOTH)}
+
+
+@pytest.mark.parametrize(
+    ("body", "policies", "is_settled"),
+    [
+        pytest.param(REPORTED, observed(compile_(BOTH)), True, id="all-stands-and-is-reported"),
+        pytest.param(BOTH, observed(compile_(BOTH)), False, id="a-status-is-missing"),
+        pytest.param(REPORTED, observed(compile_(BOTH))[1:], False, id="a-policy-is-missing"),
+        pytest.param(REPORTED, observed(compile_(THREE)), False, id="a-policy-is-left-over"),
+        pytest.param(None, [], False, id="the-namespace-is-gone"),
+    ],
+)
+async def test_a_sweep_passes_over_a_namespace_only_where_nothing_is_to_be_done(
+    body: dict[str, Any] | None, policies: list[dict[str, Any]], is_settled: bool
+) -> None:
+    observer, applier = FakeObserver(heard=body, now=BOTH, policies=policies), FakeApplier()
+    found = reconciler(observer, applier)
+
+    assert await found.is_settled("shop", cast("Reads", "recent")) is is_settled
+    assert applier.plans == []
+    text = found.metrics.text()
+    assert (b'managed_policies{namespace="shop"}' in text) is is_settled

@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 
 from appconnectivity.cluster import errors
-from appconnectivity.cluster.client import Client
+from appconnectivity.cluster.client import Client, Listing
+from appconnectivity.cluster.reads import Live, Memory, Reads
 from appconnectivity.controller import sweep as sweep_module
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.probes import OLDEST_QUEUED_SECONDS, WATCHER_GRACE_SECONDS, Probes, Watchdog
@@ -22,7 +23,7 @@ POLICIES = "networkpolicies"
 
 
 def body(uid: str = "u", version: str = "1", **more: Any) -> dict[str, Any]:
-    return {"metadata": {"uid": uid, "resourceVersion": version, **more}}
+    return {"metadata": {"uid": uid, "name": uid, "resourceVersion": version, **more}}
 
 
 class Clock:
@@ -39,11 +40,11 @@ class FakeClient:
     def __init__(self) -> None:
         self.found: dict[str, Any] = {api.PLURAL: [], POLICIES: [], template.PLURAL: []}
 
-    async def list(self, kind: Any, **_: Any) -> list[Any]:
+    async def everything(self, kind: Any, **_: Any) -> Listing:
         answer = self.found.get(kind.plural, [])
         if isinstance(answer, Exception):
             raise answer
-        return list(answer)
+        return Listing(list(answer), 7)
 
 
 @pytest.fixture
@@ -56,8 +57,25 @@ def client() -> FakeClient:
     return FakeClient()
 
 
+class Judge:
+    """In the namespaces whose names are given nothing is to be done; over ``poison`` it stumbles."""
+
+    def __init__(self) -> None:
+        self.settled: set[str] = set()
+
+    async def __call__(self, namespace: str, _: Reads) -> bool:
+        if namespace == "poison":
+            raise ValueError(namespace)
+        return namespace in self.settled
+
+
 @pytest.fixture
-def sweeper(clock: Clock, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> Sweeper:
+def judge() -> Judge:
+    return Judge()
+
+
+@pytest.fixture
+def sweeper(clock: Clock, client: FakeClient, judge: Judge, monkeypatch: pytest.MonkeyPatch) -> Sweeper:
     monkeypatch.setattr(sweep_module, "GRACE_SECONDS", 0.01)
     return Sweeper(
         client=cast("Client", client),
@@ -67,6 +85,8 @@ def sweeper(clock: Clock, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -
         interval=300.0,
         clock=clock,
         ledgers={kind: Ledger() for kind in (api.PLURAL, POLICIES, template.PLURAL)},
+        memory=Memory(otherwise=Live(cast("Client", client), recent=True)),
+        is_settled=judge,
     )
 
 
@@ -149,6 +169,42 @@ async def test_a_sweep_queues_every_namespace_with_objects_or_policies_of_ours(
 
     assert sweeper.queue.depth == 2
     assert [await sweeper.queue.get(), await sweeper.queue.get()] == ["left-over", "one"]
+
+
+async def test_a_sweep_does_not_queue_where_nothing_is_to_be_done(
+    sweeper: Sweeper, client: FakeClient, judge: Judge
+) -> None:
+    client.found[api.PLURAL] = [body(name, namespace=name) for name in ("poison", "settled", "unsettled")]
+    judge.settled = {"settled"}
+    await sweeper.sweep()
+
+    assert [await sweeper.queue.get(), await sweeper.queue.get()] == ["poison", "unsettled"]
+    assert sweeper.queue.depth == 0
+
+
+async def test_what_is_being_worked_on_is_not_judged_meanwhile_but_queued(
+    sweeper: Sweeper, client: FakeClient, judge: Judge
+) -> None:
+    client.found[api.PLURAL] = [body("o", namespace="one")]
+    judge.settled = {"one"}
+    sweeper.queue.add("one")
+    assert await sweeper.queue.get() == "one"
+    await sweeper.sweep()
+    assert sweeper.queue.depth == 0
+
+    sweeper.queue.done("one")
+    assert sweeper.queue.depth == 1
+
+
+async def test_what_the_first_sweep_has_seen_is_no_news_until_the_second(sweeper: Sweeper) -> None:
+    """Its LISTs are of version 7."""
+    assert not sweeper.has_shown(POLICIES, body(version="7"))
+    await sweeper.sweep()
+    seen = [sweeper.has_shown(POLICIES, body(version=version)) for version in ("6", "7", "8", "no number")]
+    assert seen == [True, True, False, False]
+
+    await sweeper.sweep()
+    assert not sweeper.has_shown(POLICIES, body(version="6"))
 
 
 async def test_a_sweep_queues_every_template_also_one_that_has_left_an_object(

@@ -7,7 +7,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,14 @@ class _Refresh:
             logger.warning("credentials could not be read again: %s", error)
 
 
+@dataclass(frozen=True)
+class Listing:
+    """All objects of a kind, without the fields that each manager has, and as of which version (None: unknown)."""
+
+    bodies: list[dict[str, Any]]
+    version: int | None
+
+
 class Client:
     """The API server. ``observer`` is told of each answer: verb, plural, HTTP status (0: none came).
 
@@ -140,21 +148,22 @@ class Client:
             insecure=not self._configuration.verify_ssl,
         )
 
-    async def _pages(self, kind: Kind, namespace: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
+    async def _pages(self, kind: Kind, namespace: str, query: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
         token = ""
         while True:
             more = {"continue": token} if token else {}
             page = await self._request("list", kind, kind.path(namespace=namespace), query={**query, **more})
-            found = page.get("items")
-            if not isinstance(found, list):
+            if not isinstance(page.get("items"), list):
                 raise errors.Unavailable(f"list {kind.plural}: the answer is no list")
-            items += found
+            yield page
             token = page.get("metadata", {}).get("continue")
             if not token:
-                if "resourceVersion" not in query:
-                    self.versions.settle(kind.plural)
-                return items
+                break
+        if "resourceVersion" not in query:
+            self.versions.settle(kind.plural)
+
+    async def _items(self, kind: Kind, namespace: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        return [body async for page in self._pages(kind, namespace, query) for body in page["items"]]
 
     async def list(
         self, kind: Kind, *, namespace: str = "", label_selector: str = "", name: str = "", recent: bool = False
@@ -169,10 +178,20 @@ class Client:
         if recent and (version := self.versions.newest(kind.plural)):
             bound = {"resourceVersion": version, "resourceVersionMatch": "NotOlderThan"}
             try:
-                return await self._pages(kind, namespace, query | bound)
+                return await self._items(kind, namespace, query | bound)
             except errors.Unavailable:
                 self.versions.doubt(kind.plural)
-        return await self._pages(kind, namespace, query | {"limit": str(PAGE_SIZE)})
+        return await self._items(kind, namespace, query | {"limit": str(PAGE_SIZE)})
+
+    async def everything(self, kind: Kind, *, name: str = "") -> Listing:
+        """As ``list`` as of now, of all namespaces."""
+        query = {"limit": str(PAGE_SIZE)} | ({"fieldSelector": f"metadata.name={name}"} if name else {})
+        bodies: list[dict[str, Any]] = []
+        version = ""
+        async for page in self._pages(kind, "", query):
+            bodies += map(_slim, page["items"])
+            version = page.get("metadata", {}).get("resourceVersion", "")
+        return Listing(bodies, int(version) if version.isdecimal() else None)
 
     async def get(self, kind: Kind, *, name: str, namespace: str = "", recent: bool = False) -> dict[str, Any] | None:
         """The object, or None where the API server says that there is none; ``recent`` as in ``list``."""
@@ -273,6 +292,12 @@ class Client:
         except Exception as error:  # whatever the official client trips over in a token file that is being rotated
             raise Retryable(f"credentials can't be read: {_one_line(error)}") from error
         return {name.lower(): value for name, value in headers.items()}
+
+
+def _slim(body: dict[str, Any]) -> dict[str, Any]:
+    for entry in body["metadata"].get("managedFields") or ():  # half of the object
+        entry.pop("fieldsV1", None)
+    return body
 
 
 def _require_a_file(paths: str) -> None:

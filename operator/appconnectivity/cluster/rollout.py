@@ -10,6 +10,7 @@ from typing import Any
 from appconnectivity.cluster import errors
 from appconnectivity.cluster.client import Client
 from appconnectivity.cluster.kinds import APP_CONNECTIVITY, NAMESPACE, TEMPLATE
+from appconnectivity.cluster.reads import Reads
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.rollout import Action, Rollout, Step, matches
 
@@ -41,16 +42,17 @@ class Written:
 
 
 class Onboarder:
-    """Keeps the objects of templates in their namespaces."""
+    """Keeps the objects of templates in their namespaces. Those are read ``recent``ly where that is enough."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, recent: Reads) -> None:
         self._client = client
+        self._recent = recent
 
     async def observe(self, name: str, *, recent: bool) -> View:
         """As ``Observer.observe``. Raises errors.ClusterError: what could not be read is unknown, never absent."""
         template, namespaces, objects = await asyncio.gather(
             self._client.get(TEMPLATE, name=name),
-            self._client.list(NAMESPACE, recent=recent),
+            self._recent.list(NAMESPACE) if recent else self._client.list(NAMESPACE),
             self._client.list(APP_CONNECTIVITY, name=name, recent=recent),
         )
         return View(template, namespaces, objects)

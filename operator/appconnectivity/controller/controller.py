@@ -18,8 +18,10 @@ from appconnectivity.cluster.kinds import (
     TEMPLATE,
 )
 from appconnectivity.cluster.observe import Observer
+from appconnectivity.cluster.reads import Live, Memory
 from appconnectivity.cluster.report import Reporter
 from appconnectivity.cluster.rollout import Onboarder
+from appconnectivity.controller.brake import Brake
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.probes import Probes, Watchdog
 from appconnectivity.controller.queue import WorkQueue
@@ -43,12 +45,14 @@ class Controller:
     """One running operator. ``notice`` is called for each event, from the same event loop."""
 
     def __init__(self, client: Client, *, settings: Settings, metrics: Metrics) -> None:
-        options, dns = settings.options(), settings.dns_candidates()
         self._settings = settings
         self._client = client
         self._queue, self._templates = WorkQueue(), WorkQueue()
-        self._triggers = Triggers(dns_services=frozenset(dns))
+        self._triggers = Triggers(dns_services=frozenset(settings.dns_candidates()))
         self._ledgers = {kind.plural: Ledger() for kind in (APP_CONNECTIVITY, NETWORK_POLICY, TEMPLATE)}
+        self._memory = Memory(otherwise=Live(client, recent=True))
+        self._rollouts = self._make_rollouts(metrics)
+        self._reconciler = self._make_reconciler(metrics)
         self._sweeper = Sweeper(
             client=client,
             queue=self._queue,
@@ -57,24 +61,8 @@ class Controller:
             interval=settings.sweep_interval,
             clock=time.monotonic,
             ledgers=self._ledgers,
-        )
-        reporter = Reporter(client)
-        self._rollouts = Rollouts(
-            onboarder=Onboarder(client),
-            reporter=reporter,
-            metrics=metrics,
-            protected=options.protected_namespaces,
-            monotonic=time.monotonic,
-        )
-        self._reconciler = Reconciler(
-            observer=Observer(client, options=options, dns_services=dns, clock=time.monotonic),
-            applier=Applier(client),
-            reporter=reporter,
-            triggers=self._triggers,
-            metrics=metrics,
-            options=options,
-            monotonic=time.monotonic,
-            disturbed=self._rollouts.disturbed,
+            memory=self._memory,
+            is_settled=self._reconciler.is_settled,
         )
         over_namespaces = Worker("namespace", self._queue, self._pass, metrics)
         # A pass over a template reads every namespace, so it should not be made for each of them.
@@ -84,11 +72,43 @@ class Controller:
         self._probes = Probes(watchdog=watchdog, queue=self._queue, sweeper=self._sweeper, metrics=metrics)
         self._tasks: list[asyncio.Task[None]] = []
 
+    def _make_rollouts(self, metrics: Metrics) -> Rollouts:
+        return Rollouts(
+            onboarder=Onboarder(self._client, recent=self._memory),
+            reporter=Reporter(self._client),
+            metrics=metrics,
+            protected=self._settings.options().protected_namespaces,
+            monotonic=time.monotonic,
+        )
+
+    def _make_reconciler(self, metrics: Metrics) -> Reconciler:
+        options = self._settings.options()
+        return Reconciler(
+            observer=Observer(
+                now=Live(self._client, recent=False),
+                recent=self._memory,
+                options=options,
+                dns_services=self._settings.dns_candidates(),
+                clock=time.monotonic,
+            ),
+            applier=Applier(self._client),
+            reporter=Reporter(self._client),
+            triggers=self._triggers,
+            metrics=metrics,
+            options=options,
+            brake=Brake(is_gone=self._ledgers[APP_CONNECTIVITY.plural].has_heard_end),
+            monotonic=time.monotonic,
+            disturbed=self._rollouts.disturbed,
+        )
+
     def notice(self, plural: str, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Takes an event (type None: from the first LIST of a watch) for a hint where to look."""
         self._client.versions.note(plural, body)
+        self._memory.note(plural, event_type, body)
         if plural in self._ledgers:
             self._ledgers[plural].note(event_type, body)
+        if event_type is None and self._sweeper.has_shown(plural, body):
+            return
         is_there = event_type != "DELETED" and not (body.get("metadata") or {}).get("deletionTimestamp")
         for template in templates_concerned(plural, body, known=self._rollouts.names):
             if plural == TEMPLATE.plural and is_there and self._rollouts.has_seen(body):
@@ -109,6 +129,11 @@ class Controller:
         finally:
             if self._triggers.end(namespace):
                 self._queue.add(namespace)
+
+    @property
+    def swept(self) -> asyncio.Event:
+        """Set when the first sweep is complete."""
+        return self._sweeper.first
 
     async def listen(self) -> None:
         """Answers probes from now on. Raises OSError where it can't."""

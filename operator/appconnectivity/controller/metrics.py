@@ -38,6 +38,10 @@ class Metrics:
         self.conflicts = self._gauge(
             "name_conflicts", "Names of ours that foreign policies hold, by namespace.", ["namespace"]
         )
+        self.held = self._gauge(
+            "deletions_held",
+            "Policies whose objects have vanished without a word, and that stay until looked at twice.",
+        )
         self.queue_depth = self._gauge("queue_depth", "Namespaces that wait for a pass.")
         self.queue_age = self._gauge("queue_oldest_seconds", "How long the first of them has been waiting.")
         self.flows = self._gauge("flows", "Flows, by namespace and state.", ["namespace", "state"])

@@ -73,6 +73,13 @@ class WorkQueue:
         self._processing.add(key)
         return key
 
+    def claim(self, key: str) -> bool:
+        """Takes the key to be worked on until ``done``; False where it is waiting or being worked on."""
+        is_free = key not in self._urgent and key not in self._patient and key not in self._processing
+        if is_free:
+            self._processing.add(key)
+        return is_free
+
     def done(self, key: str) -> None:
         self._processing.discard(key)
         if key in self._again:

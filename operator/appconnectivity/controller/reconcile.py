@@ -13,18 +13,21 @@ from typing import Any
 from appconnectivity.cluster import errors
 from appconnectivity.cluster.apply import Applied, Applier
 from appconnectivity.cluster.observe import Observation, Observer
+from appconnectivity.cluster.reads import Reads
 from appconnectivity.cluster.report import Reporter
 from appconnectivity.controller.announce import announce
+from appconnectivity.controller.brake import Brake
+from appconnectivity.controller.decision import Decision
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.triggers import Triggers
 from appconnectivity.controller.worker import Result
 from appconnectivity.core import api, changes, drift, status
-from appconnectivity.core.compile import Compiled, Compiler, ObjectResult
+from appconnectivity.core.compile import Compiled, Compiler
 from appconnectivity.core.drift import Drift, RepairLog
 from appconnectivity.core.facts import Options
 from appconnectivity.core.findings import Finding, Reason
-from appconnectivity.core.plan import Action, Plan, plan
-from appconnectivity.core.policy import is_ours, owners_of
+from appconnectivity.core.plan import plan
+from appconnectivity.core.policy import is_ours
 from appconnectivity.core.transition import Transition, transition
 
 logger = logging.getLogger(__name__)
@@ -34,21 +37,6 @@ Body = Mapping[str, Any]
 
 # An object that a template is about to put back is not taken for gone: a look at it this much later is soon enough.
 REPAIR_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class _Decision:
-    """What a pass has seen, and what it will do about it."""
-
-    observation: Observation
-    compiled: Compiled
-    opening: Transition
-    steps: Plan
-
-    @property
-    def needs_proof(self) -> bool:
-        """True where something goes, or the namespace is opened: this is not done by what was only heard."""
-        return self.steps.takes_away or bool(self.steps.transitions)
 
 
 @dataclass
@@ -64,6 +52,7 @@ class Reconciler:
     triggers: Triggers
     metrics: Metrics
     options: Options
+    brake: Brake
     monotonic: Callable[[], float]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     disturbed: Callable[[str, Iterable[Body]], bool] = lambda *_: False
@@ -72,49 +61,74 @@ class Reconciler:
 
     async def reconcile(self, namespace: str) -> Result:
         """One pass. Raises errors.Unavailable where something could not be read: then nothing was concluded."""
-        decision = await self._decide(namespace, recent=True)
-        if isinstance(decision, _Decision) and decision.needs_proof:
-            decision = await self._decide(namespace, recent=False)
-        return await self._carry_out(decision) if isinstance(decision, _Decision) else decision
+        decision = await self._decide(namespace, self.observer.recent)
+        if decision is None or (isinstance(decision, Decision) and decision.needs_proof):
+            decision = await self._decide(namespace, self.observer.now)
+        if isinstance(decision, Decision):
+            return await self._carry_out(self._braked(decision))
+        return decision or self._forget(namespace)
 
-    async def _decide(self, namespace: str, *, recent: bool) -> _Decision | Result:
-        observation = await self._observe(namespace, recent=recent)
-        if observation is None and recent:  # it may have been made just now, and no event of it would concern anybody
-            observation = await self._observe(namespace, recent=False)
-        if observation is not None and self.disturbed(namespace, observation.bodies):
+    async def is_settled(self, namespace: str, seen: Reads) -> bool:
+        """True where nothing is to be done, going by what was ``seen``: it is as if a pass had been made."""
+        decision = await self._decide(namespace, seen)
+        if not isinstance(decision, Decision) or not decision.steps.is_empty:
+            return False
+        applied = Applied(conflicts=set(decision.steps.conflicts))
+        outcome = self._outcome(decision, applied)
+        if decision.changed(outcome, now=self.clock()) or self._look_again(decision) is not None:
+            return False
+        self._record(decision, applied)
+        self._measure(decision, outcome)
+        return True
+
+    async def _decide(self, namespace: str, reads: Reads) -> Decision | Result | None:
+        """What to do; a Result where that is nothing, None where there is no such namespace."""
+        observation = await self._observe(namespace, reads)
+        if observation is None:
+            return None
+        if self.disturbed(namespace, observation.bodies):
             return Result(complete=True, look_again_seconds=REPAIR_SECONDS)
-        if observation is None or _is_idle(observation):
-            self._forget(namespace)
-            return Result(complete=True)
+        if _is_idle(observation):
+            return self._forget(namespace)
         self.triggers.remember(namespace, observation.references)
         compiled = self._compile(observation)
         opening = self._transition(observation, compiled)
         steps = plan(compiled, observation.policies, transition=opening.policies, hold=self._held(namespace, compiled))
-        return _Decision(observation, compiled, opening, steps)
+        return Decision(observation, compiled, opening, steps)
 
-    async def _carry_out(self, decision: _Decision) -> Result:
-        observation, compiled, steps = decision.observation, decision.compiled, decision.steps
-        namespace = observation.namespace
-        drifts = drift.find(steps, written=self._written.get(namespace, {}))
-        applied = await self.applier.apply(steps, compiled)
-        self._record(observation, compiled, applied)
-        await self._tell_of_drift(observation, compiled, applied, drifts)
+    def _braked(self, decision: Decision) -> Decision:
+        """Without deletions that have to wait, and with how long."""
+        steps, wait = self.brake.hold(
+            decision.namespace,
+            decision.steps,
+            bodies=decision.observation.bodies,
+            total=sum(map(len, self._written.values())),
+            now=self.monotonic(),
+        )
+        self.metrics.held.set(self.brake.held)
+        if wait:
+            said = "objects are not listed any more, and nobody told that they were deleted: their policies stay"
+            logger.warning("namespace %s: %s, and are looked at again in %.0f s", decision.namespace, said, wait)
+        return replace(decision, steps=steps, wait=wait)
+
+    async def _carry_out(self, decision: Decision) -> Result:
+        drifts = drift.find(decision.steps, written=self._written.get(decision.namespace, {}))
+        applied = await self.applier.apply(decision.steps, decision.compiled)
+        self._record(decision, applied)
+        await self._tell_of_drift(decision, applied, drifts)
         if applied.stale:
             return Result(complete=False)
-        outcome = self._outcome(observation, compiled, steps, applied)
-        outcome = replace(outcome, open_until=decision.opening.until_text)
-        self._measure(namespace, compiled, outcome)
-        reported = await self._report(observation, compiled, outcome)
+        outcome = self._outcome(decision, applied)
+        self._measure(decision, outcome)
+        reported = await self._report(decision, outcome)
         # A name that was taken while we wrote is looked at again: by then the plan knows whose it is.
-        is_judged = applied.conflicts <= steps.conflicts
-        return Result(
-            complete=reported and is_judged and not applied.failures,
-            look_again_seconds=self._look_again(namespace, compiled, steps, until=decision.opening.until),
-        )
+        is_judged = applied.conflicts <= decision.steps.conflicts
+        is_complete = reported and is_judged and not applied.failures
+        return Result(is_complete, look_again_seconds=self._look_again(decision))
 
-    async def _observe(self, namespace: str, *, recent: bool) -> Observation | None:
+    async def _observe(self, namespace: str, reads: Reads) -> Observation | None:
         try:
-            return await self.observer.observe(namespace, recent=recent, refer=self.triggers.remember)
+            return await self.observer.observe(namespace, reads, refer=self.triggers.remember)
         except errors.Forbidden as error:  # nothing can be concluded, and trying again won't mend it: somebody has to
             await self._tell_of_blindness(namespace, error)
             raise
@@ -154,12 +168,12 @@ class Reconciler:
             if log.wait(policy.name, now=now) > 0 and written.get(policy.name) == policy.digest
         }
 
-    def _record(self, observation: Observation, compiled: Compiled, applied: Applied) -> None:
+    def _record(self, decision: Decision, applied: Applied) -> None:
         """Remembers what we know to stand now, to tell drift from a changed intent in the next pass."""
-        namespace = observation.namespace
+        namespace = decision.namespace
         self._written[namespace] = {
             policy.name: policy.digest
-            for policy in compiled.policies
+            for policy in decision.compiled.policies
             if policy.name not in {*applied.failures, *applied.conflicts, *applied.stale}
         }
         for name, version in applied.versions.items():
@@ -167,54 +181,35 @@ class Reconciler:
         for step in applied.written:
             logger.info("%s NetworkPolicy %s/%s", step.action.value, namespace, step.name)
 
-    def _measure(self, namespace: str, compiled: Compiled, outcome: status.Outcome) -> None:
+    def _measure(self, decision: Decision, outcome: status.Outcome) -> None:
+        compiled = decision.compiled
         flows = (flow for result in compiled.objects for flow in status.flows_as_written(result, outcome))
         self.metrics.observe_namespace(
-            namespace,
+            decision.namespace,
             policies=len(compiled.policies) + len(compiled.kept) - len(outcome.conflicts),
             conflicts=len(outcome.conflicts),
             states=(flow.state.value for flow in flows),
         )
 
-    async def _tell_of_drift(
-        self, observation: Observation, compiled: Compiled, applied: Applied, drifts: tuple[Drift, ...]
-    ) -> None:
+    async def _tell_of_drift(self, decision: Decision, applied: Applied, drifts: tuple[Drift, ...]) -> None:
         repaired = {step.name for step in applied.written}
-        owners = {policy.name: policy.owners[0].name for policy in compiled.policies}
-        bodies = {body["metadata"]["name"]: body for body in observation.bodies}
+        owners = {policy.name: policy.owners[0].name for policy in decision.compiled.policies}
         for found in drifts:
             if found.name not in repaired:
                 continue
-            self._log(observation.namespace).record(found.name, now=self.monotonic())
+            self._log(decision.namespace).record(found.name, now=self.monotonic())
             self.metrics.observe_drift(found.manager)
-            logger.warning("%s, in namespace %s", found.sentence, observation.namespace)
+            logger.warning("%s, in namespace %s", found.sentence, decision.namespace)
             finding = Finding(Reason.DRIFT_REPAIRED, found.sentence)
-            await self._event(bodies[owners[found.name]], finding, warning=True)
+            await self._event(decision.bodies[owners[found.name]], finding, warning=True)
 
-    def _outcome(self, observation: Observation, compiled: Compiled, steps: Plan, applied: Applied) -> status.Outcome:
-        log, now = self._log(observation.namespace), self.monotonic()
-        managers = {body["metadata"]["name"]: drift.last_manager(body) for body in observation.policies}
-        return status.Outcome(
-            conflicts=frozenset(applied.conflicts),
-            failures=applied.failures,
-            contended={
-                policy.name: managers.get(policy.name, "")
-                for policy in compiled.policies
-                if log.is_contended(policy.name, now=now)
-            },
-            undeleted={
-                owner: applied.failures[step.name]
-                for step in (*steps.deny_deletions, *steps.allow_deletions)
-                if step.name in applied.failures and step.observed
-                for owner in owners_of(step.observed)
-            },
-        )
+    def _outcome(self, decision: Decision, applied: Applied) -> status.Outcome:
+        return decision.outcome(applied, repairs=self._log(decision.namespace), now=self.monotonic())
 
-    async def _report(self, observation: Observation, compiled: Compiled, outcome: status.Outcome) -> bool:
+    async def _report(self, decision: Decision, outcome: status.Outcome) -> bool:
         """Writes every status that has changed; True where all could be written."""
-        bodies = {body["metadata"]["name"]: body for body in observation.bodies}
         written = await asyncio.gather(
-            *(self._report_one(bodies[result.intent.name], result, compiled, outcome) for result in compiled.objects),
+            *(self._report_one(body, wanted) for body, wanted in decision.changed(outcome, now=self.clock())),
             return_exceptions=True,  # no write may still be under way when the next pass begins
         )
         for end in written:
@@ -222,14 +217,9 @@ class Reconciler:
                 raise end
         return all(written)
 
-    async def _report_one(self, body: Body, result: ObjectResult, compiled: Compiled, outcome: status.Outcome) -> bool:
-        previous = body.get("status") or {}
-        now = self.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
-        wanted = status.build(result, outcome, compiled=compiled, previous=previous, now=now)
-        if wanted == previous:
-            return True
+    async def _report_one(self, body: Body, wanted: Mapping[str, Any]) -> bool:
         is_written = await self._write_status(body, wanted)
-        for finding, warning in changes.worth_telling(previous, wanted):
+        for finding, warning in changes.worth_telling(body.get("status") or {}, wanted):
             await self._event(body, finding, warning=warning)
         return is_written
 
@@ -253,23 +243,20 @@ class Reconciler:
     async def _event(self, body: Body, finding: Finding, *, warning: bool) -> None:
         await announce(body, finding, warning=warning, reporter=self.reporter, metrics=self.metrics)
 
-    def _look_again(self, namespace: str, compiled: Compiled, steps: Plan, *, until: datetime | None) -> float | None:
-        log, now = self._log(namespace), self.monotonic()
-        log.forget_idle(now=now)
-        waits = [log.wait(step.name, now=now) for step in steps.steps if step.action is Action.HOLD]
-        waits += [drift.QUIET_SECONDS] if any(log.is_contended(p.name, now=now) for p in compiled.policies) else []
-        moments = [moment for moment in (compiled.next_change, until) if moment is not None]
-        waits += [(moment - self.clock()).total_seconds() for moment in moments]
-        return max(0.0, min(waits)) if waits else None
+    def _look_again(self, decision: Decision) -> float | None:
+        repairs, now = self._log(decision.namespace), self.monotonic()
+        repairs.forget_idle(now=now)
+        return decision.look_again_seconds(repairs=repairs, now=now, clock=self.clock())
 
     def _log(self, namespace: str) -> RepairLog:
         return self._repairs.setdefault(namespace, RepairLog())
 
-    def _forget(self, namespace: str) -> None:
+    def _forget(self, namespace: str) -> Result:
         self.triggers.forget(namespace)
         self._repairs.pop(namespace, None)
         if self._written.pop(namespace, None) is not None:
             self.metrics.forget_namespace(namespace)
+        return Result(complete=True)
 
 
 def _is_idle(observation: Observation) -> bool:

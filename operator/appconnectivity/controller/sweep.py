@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from appconnectivity.cluster import errors
-from appconnectivity.cluster.client import Client
+from appconnectivity.cluster.client import Client, Listing
 from appconnectivity.cluster.kinds import (
     APP_CONNECTIVITY,
     ENDPOINT_SLICE,
@@ -21,7 +22,9 @@ from appconnectivity.cluster.kinds import (
     NETWORK_POLICY,
     SERVICE,
     TEMPLATE,
+    Kind,
 )
+from appconnectivity.cluster.reads import Live, Memory, Reads, Snapshot
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.queue import WorkQueue
 from appconnectivity.core import naming
@@ -33,6 +36,8 @@ Body = Mapping[str, Any]
 
 # What a sweep sees before its event has arrived is no loss yet; after this many seconds it is.
 GRACE_SECONDS = 60.0
+_ENDED = "deleted at "
+_READ = (APP_CONNECTIVITY, NETWORK_POLICY, NAMESPACE, SERVICE)
 
 
 @dataclass
@@ -45,7 +50,10 @@ class Ledger:
     def note(self, event_type: str | None, body: Body) -> None:
         metadata = body.get("metadata") or {}
         version = metadata.get("resourceVersion", "")
-        self.versions[metadata.get("uid", "")] = f"deleted at {version}" if event_type == "DELETED" else version
+        self.versions[metadata.get("uid", "")] = f"{_ENDED}{version}" if event_type == "DELETED" else version
+
+    def has_heard_end(self, uid: str) -> bool:
+        return self.versions.get(uid, "").startswith(_ENDED)
 
     def missing(self, bodies: list[dict[str, Any]]) -> dict[str, str]:
         """What is in a LIST and was not told of as it is. What two LISTs in a row do not have is forgotten."""
@@ -63,7 +71,12 @@ class Ledger:
 
 @dataclass
 class Sweeper:
-    """Sweeps at the start and then every ``interval`` seconds (with jitter, so that many do not march in step)."""
+    """Sweeps at the start, again when the watches have begun, and then every ``interval`` seconds (with jitter, so that
+    many do not march in step).
+
+    ``is_settled`` makes a pass over a namespace by what was seen, if that has nothing to write. What passes remember of
+    namespaces and Services is put right.
+    """
 
     client: Client
     queue: WorkQueue
@@ -72,11 +85,15 @@ class Sweeper:
     interval: float
     clock: Callable[[], float]
     ledgers: Mapping[str, Ledger]
+    memory: Memory
+    is_settled: Callable[[str, Reads], Awaitable[bool]]
+    first: asyncio.Event = field(default_factory=asyncio.Event)
     completed: int = 0
     last_success: float = 0.0
     api_is_down: bool = False
     has_ended: bool = False
     deaf_rounds: dict[str, int] = field(default_factory=dict)
+    _shown: dict[str, int] = field(default_factory=dict)
     _checks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self) -> None:
@@ -102,34 +119,59 @@ class Sweeper:
         except Exception:  # sweeps must go on: without them nothing heals what no event has told of
             logger.exception("sweep; nothing is concluded from it")
             return min(pause, 10.0)
-        return pause
+        return pause if self.completed > 1 else min(pause, GRACE_SECONDS)
 
     async def sweep(self) -> None:
         """One look at everything: queues each namespace that has objects, or policies of ours that may be left over,
-        and each template, also one that is gone and may have left an object."""
-        objects, policies = await asyncio.gather(self.client.list(APP_CONNECTIVITY), self.client.list(NETWORK_POLICY))
-        templates = await self._templates()
-        # Of these their version alone: passes read nothing older after it.
-        await asyncio.gather(*(self.client.list(kind, name="none") for kind in (NAMESPACE, SERVICE, ENDPOINT_SLICE)))
+        unless nothing is to be done in it; and each template, also one that is gone and may have left an object."""
+        seen = await self._look()
+        for kind in (NAMESPACE, SERVICE):
+            self.memory.settle(kind, seen[kind])
+        objects, policies = seen[APP_CONNECTIVITY].bodies, seen[NETWORK_POLICY].bodies
+        templates = seen[TEMPLATE].bodies if TEMPLATE in seen else []
         for template in sorted({body["metadata"]["name"] for body in templates} | _templates_of(objects)):
             self.templates.add(template, patient=True)
         ours = [body for body in policies if is_ours(body) or is_marked(body)]
+        snapshot = Snapshot({kind: seen[kind].bodies for kind in _READ}, otherwise=Live(self.client, recent=False))
         for namespace in sorted({body["metadata"]["namespace"] for body in (*objects, *ours)}):
-            self.queue.add(namespace, patient=True)
+            await self._inspect(namespace, snapshot)
+        self._shown = {} if self.completed else {k.plural: f.version for k, f in seen.items() if f.version is not None}
         self.completed += 1
+        self.first.set()
         self.last_success = self.clock()
         self.api_is_down = False
         self.metrics.last_sweep.set_to_current_time()
         for kind, bodies in ((APP_CONNECTIVITY, objects), (NETWORK_POLICY, policies), (TEMPLATE, templates)):
             self._suspect(kind.plural, bodies)
 
-    async def _templates(self) -> list[dict[str, Any]]:
-        """Without them (their CRD is not there, say) the rest is swept all the same."""
+    def has_shown(self, plural: str, body: Body) -> bool:
+        """True where the first sweep has seen this object as it is here, or newer, and there was no other sweep yet:
+        that the watches, which begin then, list it too is no news."""
+        version = (body.get("metadata") or {}).get("resourceVersion", "")
+        return version.isdecimal() and int(version) <= self._shown.get(plural, -1)
+
+    async def _look(self) -> dict[Kind, Listing]:
+        """What there is. Without templates (their CRD is not there, say) the rest is swept all the same."""
+        seen = dict(zip(_READ, await asyncio.gather(*map(self.client.everything, _READ)), strict=True))
+        # Of these their version alone: passes read nothing older after it.
+        seen[ENDPOINT_SLICE] = await self.client.everything(ENDPOINT_SLICE, name="none")
         try:
-            return await self.client.list(TEMPLATE)
+            seen[TEMPLATE] = await self.client.everything(TEMPLATE)
         except errors.ClusterError as error:
             logger.warning("sweep of templates: %s; nothing is concluded from it", error)
-            return []
+        return seen
+
+    async def _inspect(self, namespace: str, snapshot: Snapshot) -> None:
+        await asyncio.sleep(0)  # events and passes go on meanwhile
+        if self.queue.claim(namespace):
+            try:
+                with suppress(Exception):  # a pass over it will meet the same, and tell
+                    if await self.is_settled(namespace, snapshot):
+                        self.metrics.reconciles.labels("ok").inc()
+                        return
+            finally:
+                self.queue.done(namespace)
+        self.queue.add(namespace, patient=True)
 
     def _suspect(self, plural: str, bodies: list[dict[str, Any]]) -> None:
         ledger = self.ledgers[plural]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,14 +26,25 @@ class Triggers:
 
     dns_services: frozenset[tuple[str, str]] = frozenset()
     _references: dict[str, References] = field(default_factory=dict)
+    _pointing: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _pending: set[str] = field(default_factory=set)
     _own_writes: dict[tuple[str, str, str], str] = field(default_factory=dict)
     _held: dict[str, dict[tuple[str, str, str], str]] = field(default_factory=dict)
 
     def remember(self, namespace: str, references: References) -> None:
+        self.forget(namespace)
         self._references[namespace] = references
+        for other in references.namespaces:
+            self._pointing[other].add(namespace)
+        if references.pending and references.selectors:
+            self._pending.add(namespace)
 
     def forget(self, namespace: str) -> None:
-        self._references.pop(namespace, None)
+        for other in self._references.pop(namespace, References()).namespaces:
+            self._pointing[other].discard(namespace)
+            if not self._pointing[other]:
+                del self._pointing[other]
+        self._pending.discard(namespace)
 
     def expect(self, plural: str, namespace: str, name: str, version: str) -> None:
         """Our own write made this resourceVersion: its event brings no news."""
@@ -103,11 +115,7 @@ class Triggers:
         return found
 
     def _pointing_to(self, namespace: str) -> set[str]:
-        return {
-            other
-            for other, refs in self._references.items()
-            if namespace in refs.namespaces or (refs.pending and refs.selectors)
-        }
+        return self._pointing.get(namespace, set()) | self._pending
 
 
 def templates_concerned(plural: str, body: Body, *, known: Collection[str]) -> set[str]:

@@ -5,9 +5,11 @@ Pure and deterministic: the same input gives the same bytes, whatever its order.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from appconnectivity.core import api, consent, describe, isolation, naming
@@ -54,6 +56,15 @@ class Compiled:
     objects: tuple[ObjectResult, ...]
     next_change: datetime | None = None
     dns_assumed: bool = False
+
+    @cached_property
+    def names_by_owner(self) -> Mapping[Owner, frozenset[str]]:
+        """The policies that stand for each object, shared ones included."""
+        found: dict[Owner, set[str]] = defaultdict(set)
+        for policy in self.policies:
+            for owner in policy.owners:
+                found[owner].add(policy.name)
+        return {owner: frozenset(names) for owner, names in found.items()}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from appconnectivity.core import api
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
@@ -45,8 +47,11 @@ def transition_policy(policy_type: api.PolicyType) -> str:
 
 def digest(value: Any, *, length: int = 8) -> str:
     """A short stable hash of plain data, the same whatever the order of keys."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str)
+    except TypeError:  # numbers of more than 64 bits, say
+        text = json.dumps(value, sort_keys=True, default=str).encode()
+    return hashlib.sha256(text).hexdigest()[:length]
 
 
 def fingerprint(raw: Any, *, app_label: str) -> str:

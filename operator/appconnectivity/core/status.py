@@ -108,7 +108,7 @@ def _conditions(
 def _names(result: ObjectResult, compiled: Compiled) -> frozenset[str]:
     """The policies that stand for this object, shared ones included."""
     owner = Owner(result.intent.name, result.intent.uid)
-    return frozenset(policy.name for policy in compiled.policies if owner in policy.owners) | result.kept
+    return compiled.names_by_owner.get(owner, frozenset()) | result.kept
 
 
 def _accepted(result: ObjectResult, flows: tuple[FlowResult, ...]) -> tuple[str, Finding]:
