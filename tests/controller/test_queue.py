@@ -204,15 +204,19 @@ async def test_the_age_is_that_of_the_longest_waiting(queue: WorkQueue) -> None:
     assert queue.oldest_seconds >= 0.03
 
 
-async def test_a_key_can_be_claimed_unless_it_waits_or_is_worked_on(queue: WorkQueue) -> None:
-    for key, is_patient in (("urgent", False), ("patient", True)):
-        queue.add(key, patient=is_patient)
-    assert [queue.claim(key) for key in ("urgent", "patient", "free", "free")] == [False, False, True, False]
+async def test_it_is_emptied_when_no_key_waits_or_is_worked_on(queue: WorkQueue) -> None:
+    await queue.emptied()
+    queue.add("one")
+    waiting = asyncio.create_task(queue.emptied())
+    assert await queue.get() == "one"
+    queue.add("one")
+    queue.done("one")
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
 
-    queue.add("free")
-    assert queue.depth == 2
-    queue.done("free")
-    assert queue.depth == 3
+    assert await queue.get() == "one"
+    queue.done("one")
+    await asyncio.wait_for(waiting, 1)
 
 
 @pytest.mark.parametrize("seed", range(5))

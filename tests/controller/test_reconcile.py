@@ -13,13 +13,12 @@ import pytest
 from appconnectivity.cluster.apply import Applied, Applier
 from appconnectivity.cluster.client import Client
 from appconnectivity.cluster.observe import Observation, Observer
-from appconnectivity.cluster.reads import Reads
 from appconnectivity.cluster.report import Reporter
 from appconnectivity.controller.brake import Brake
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.reconcile import Reconciler
 from appconnectivity.controller.triggers import Triggers
-from appconnectivity.core import api, status
+from appconnectivity.core import api
 from appconnectivity.core.compile import Compiled
 from appconnectivity.core.plan import Plan
 from appconnectivity.core.references import References
@@ -144,36 +143,3 @@ async def test_nothing_is_taken_away_by_what_was_only_heard(
 
     assert observer.reads == reads
     assert [len([step for step in plan.steps if step.action == "delete"]) for plan in applier.plans] == [deletions]
-
-
-def status_of(body: dict[str, Any]) -> dict[str, Any]:
-    """What the operator says of it when its policies stand."""
-    compiled = compile_(body)
-    return status.build(
-        compiled.objects[0], status.Outcome(), compiled=compiled, previous={}, now="2026-06-01T00:00:00Z"
-    )
-
-
-REPORTED = BOTH | {"status": status_of(BOTH)}
-
-
-@pytest.mark.parametrize(
-    ("body", "policies", "is_settled"),
-    [
-        pytest.param(REPORTED, observed(compile_(BOTH)), True, id="all-stands-and-is-reported"),
-        pytest.param(BOTH, observed(compile_(BOTH)), False, id="a-status-is-missing"),
-        pytest.param(REPORTED, observed(compile_(BOTH))[1:], False, id="a-policy-is-missing"),
-        pytest.param(REPORTED, observed(compile_(THREE)), False, id="a-policy-is-left-over"),
-        pytest.param(None, [], False, id="the-namespace-is-gone"),
-    ],
-)
-async def test_a_sweep_passes_over_a_namespace_only_where_nothing_is_to_be_done(
-    body: dict[str, Any] | None, policies: list[dict[str, Any]], is_settled: bool
-) -> None:
-    observer, applier = FakeObserver(heard=body, now=BOTH, policies=policies), FakeApplier()
-    found = reconciler(observer, applier)
-
-    assert await found.is_settled("shop", cast("Reads", "recent")) is is_settled
-    assert applier.plans == []
-    text = found.metrics.text()
-    assert (b'managed_policies{namespace="shop"}' in text) is is_settled

@@ -10,7 +10,9 @@ import pytest
 
 from appconnectivity.cluster import errors
 from appconnectivity.cluster.client import Client, Listing
-from appconnectivity.cluster.reads import Live, Memory, Reads
+from appconnectivity.cluster.kinds import NAMESPACE
+from appconnectivity.cluster.reads import Live, Memory
+from appconnectivity.cluster.store import Store
 from appconnectivity.controller import sweep as sweep_module
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.probes import OLDEST_QUEUED_SECONDS, WATCHER_GRACE_SECONDS, Probes, Watchdog
@@ -44,7 +46,7 @@ class FakeClient:
         answer = self.found.get(kind.plural, [])
         if isinstance(answer, Exception):
             raise answer
-        return Listing(list(answer), 7)
+        return Listing(Store(answer), 7)
 
 
 @pytest.fixture
@@ -57,25 +59,8 @@ def client() -> FakeClient:
     return FakeClient()
 
 
-class Judge:
-    """In the namespaces whose names are given nothing is to be done; over ``poison`` it stumbles."""
-
-    def __init__(self) -> None:
-        self.settled: set[str] = set()
-
-    async def __call__(self, namespace: str, _: Reads) -> bool:
-        if namespace == "poison":
-            raise ValueError(namespace)
-        return namespace in self.settled
-
-
 @pytest.fixture
-def judge() -> Judge:
-    return Judge()
-
-
-@pytest.fixture
-def sweeper(clock: Clock, client: FakeClient, judge: Judge, monkeypatch: pytest.MonkeyPatch) -> Sweeper:
+def sweeper(clock: Clock, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> Sweeper:
     monkeypatch.setattr(sweep_module, "GRACE_SECONDS", 0.01)
     return Sweeper(
         client=cast("Client", client),
@@ -86,7 +71,6 @@ def sweeper(clock: Clock, client: FakeClient, judge: Judge, monkeypatch: pytest.
         clock=clock,
         ledgers={kind: Ledger() for kind in (api.PLURAL, POLICIES, template.PLURAL)},
         memory=Memory(otherwise=Live(cast("Client", client), recent=True)),
-        is_settled=judge,
     )
 
 
@@ -104,7 +88,7 @@ def test_what_was_told_of_is_not_missing() -> None:
     ledger.note("ADDED", body("b", "1"))
     ledger.note("MODIFIED", body("b", "2"))
 
-    assert ledger.missing([body("a", "1"), body("b", "2")]) == {}
+    assert ledger.missing(Store([body("a", "1"), body("b", "2")])) == {}
 
 
 @pytest.mark.parametrize(
@@ -118,7 +102,7 @@ def test_what_was_not_told_of_is_missing(there: Any, missing: dict[str, str]) ->
     ledger = Ledger()
     ledger.note("ADDED", body("a", "1"))
 
-    assert ledger.missing([there]) == missing
+    assert ledger.missing(Store([there])) == missing
 
 
 def test_what_was_deleted_is_forgotten_after_two_lists() -> None:
@@ -126,16 +110,16 @@ def test_what_was_deleted_is_forgotten_after_two_lists() -> None:
     ledger.note("ADDED", body("a"))
     ledger.note("DELETED", body("a"))
     ledger.note("DELETED", body("never-seen"))
-    ledger.missing([])
+    ledger.missing(Store())
     ledger.note("ADDED", body("came-after-the-list"))
-    ledger.missing([])
+    ledger.missing(Store())
 
     assert ledger.versions.keys() == {"came-after-the-list"}
 
 
 def test_what_came_and_went_after_the_list_was_not_missed() -> None:
     ledger = Ledger()
-    suspects = ledger.missing([body("a", "1")])
+    suspects = ledger.missing(Store([body("a", "1")]))
     ledger.note("ADDED", body("a", "1"))
     ledger.note("DELETED", body("a", "2"))
 
@@ -144,7 +128,7 @@ def test_what_came_and_went_after_the_list_was_not_missed() -> None:
 
 def test_a_late_event_clears_the_suspicion() -> None:
     ledger = Ledger()
-    suspects = ledger.missing([body("a", "1"), body("b", "1")])
+    suspects = ledger.missing(Store([body("a", "1"), body("b", "1")]))
     before: dict[str, str] = {}
     ledger.note("ADDED", body("a", "1"))
 
@@ -171,29 +155,29 @@ async def test_a_sweep_queues_every_namespace_with_objects_or_policies_of_ours(
     assert [await sweeper.queue.get(), await sweeper.queue.get()] == ["left-over", "one"]
 
 
-async def test_a_sweep_does_not_queue_where_nothing_is_to_be_done(
-    sweeper: Sweeper, client: FakeClient, judge: Judge
-) -> None:
-    client.found[api.PLURAL] = [body(name, namespace=name) for name in ("poison", "settled", "unsettled")]
-    judge.settled = {"settled"}
+async def test_a_sweep_puts_right_what_passes_go_by(sweeper: Sweeper, client: FakeClient) -> None:
+    client.found["namespaces"] = [body("shop")]
     await sweeper.sweep()
+    assert await sweeper.memory.get(NAMESPACE, name="shop")
 
-    assert [await sweeper.queue.get(), await sweeper.queue.get()] == ["poison", "unsettled"]
-    assert sweeper.queue.depth == 0
+    client.found["namespaces"] = []
+    await sweeper.sweep()
+    assert await sweeper.memory.get(NAMESPACE, name="shop") is None
 
 
-async def test_what_is_being_worked_on_is_not_judged_meanwhile_but_queued(
-    sweeper: Sweeper, client: FakeClient, judge: Judge
+async def test_the_watches_begin_when_the_passes_that_the_first_sweep_asked_for_are_done(
+    sweeper: Sweeper, client: FakeClient
 ) -> None:
     client.found[api.PLURAL] = [body("o", namespace="one")]
-    judge.settled = {"one"}
-    sweeper.queue.add("one")
+    running = asyncio.create_task(sweeper.run())
     assert await sweeper.queue.get() == "one"
-    await sweeper.sweep()
-    assert sweeper.queue.depth == 0
+    await asyncio.sleep(0.01)
+    assert sweeper.completed
+    assert not sweeper.first.is_set()
 
     sweeper.queue.done("one")
-    assert sweeper.queue.depth == 1
+    await asyncio.wait_for(sweeper.first.wait(), 1)
+    running.cancel()
 
 
 async def test_what_the_first_sweep_has_seen_is_no_news_until_the_second(sweeper: Sweeper) -> None:
@@ -259,6 +243,20 @@ async def test_a_change_that_is_told_of_within_the_grace_makes_none(sweeper: Swe
     await asyncio.sleep(0.05)
 
     assert sweeper.deaf_rounds[api.PLURAL] == 0
+
+
+async def test_a_watch_that_lists_anew_makes_a_sweep_soon(sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep_module, "GRACE_SECONDS", 60)
+    monkeypatch.setattr(sweep_module, "GAP_SECONDS", 0.01)
+    running = asyncio.create_task(sweeper.run())
+    await asyncio.sleep(0.02)
+    assert sweeper.completed == 1
+    sweeper.expect_gap()
+    sweeper.expect_gap()
+    await asyncio.sleep(0.05)
+    running.cancel()
+
+    assert sweeper.completed == 2
 
 
 async def test_sweeps_go_on_after_one_has_failed(

@@ -20,6 +20,7 @@ from kubernetes.aio import config as official_config
 from appconnectivity.cluster import errors
 from appconnectivity.cluster.answers import Retryable, failure, parsed
 from appconnectivity.cluster.kinds import Kind
+from appconnectivity.cluster.store import Store, version_of
 from appconnectivity.cluster.versions import Versions
 from appconnectivity.core.policy import FIELD_MANAGER
 
@@ -97,14 +98,16 @@ class _Refresh:
 
 @dataclass(frozen=True)
 class Listing:
-    """All objects of a kind, without the fields that each manager has, and as of which version (None: unknown)."""
+    """All objects of a kind, and as of which version (0: nobody knows)."""
 
-    bodies: list[dict[str, Any]]
-    version: int | None
+    store: Store
+    version: int
 
 
 class Client:
     """The API server. ``observer`` is told of each answer: verb, plural, HTTP status (0: none came).
+
+    ``wrote`` is told of each object that was written, as it is then.
 
     ``agent`` is what it calls itself, which the API server's audit log has. ``may_write`` is asked before each write,
     also when it is tried again: False makes it errors.Unavailable.
@@ -128,6 +131,7 @@ class Client:
         self._may_write = may_write
         self._agent = agent
         self.versions = Versions()
+        self.wrote: Callable[[Kind, dict[str, Any]], None] = lambda *_: None
         self._slots = asyncio.Semaphore(in_flight)
 
     async def close(self) -> None:
@@ -186,12 +190,12 @@ class Client:
     async def everything(self, kind: Kind, *, name: str = "") -> Listing:
         """As ``list`` as of now, of all namespaces."""
         query = {"limit": str(PAGE_SIZE)} | ({"fieldSelector": f"metadata.name={name}"} if name else {})
-        bodies: list[dict[str, Any]] = []
-        version = ""
+        store, version = Store(), 0
         async for page in self._pages(kind, "", query):
-            bodies += map(_slim, page["items"])
-            version = page.get("metadata", {}).get("resourceVersion", "")
-        return Listing(bodies, int(version) if version.isdecimal() else None)
+            version = version_of(page)
+            for body in page["items"]:
+                store.put(body)
+        return Listing(store, version)
 
     async def get(self, kind: Kind, *, name: str, namespace: str = "", recent: bool = False) -> dict[str, Any] | None:
         """The object, or None where the API server says that there is none; ``recent`` as in ``list``."""
@@ -261,6 +265,8 @@ class Client:
                 await asyncio.sleep(max(error.retry_after, random.uniform(0, 0.2 * 2**attempt)))
             else:
                 self.versions.note(kind.plural, answer)
+                if verb in ("patch", "create"):
+                    self.wrote(kind, answer)
                 return answer
         raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -292,12 +298,6 @@ class Client:
         except Exception as error:  # whatever the official client trips over in a token file that is being rotated
             raise Retryable(f"credentials can't be read: {_one_line(error)}") from error
         return {name.lower(): value for name, value in headers.items()}
-
-
-def _slim(body: dict[str, Any]) -> dict[str, Any]:
-    for entry in body["metadata"].get("managedFields") or ():  # half of the object
-        entry.pop("fieldsV1", None)
-    return body
 
 
 def _require_a_file(paths: str) -> None:

@@ -1,16 +1,15 @@
-"""Where an observation reads: from the API server, as of now or as new as what was heard; from memory of what was
-heard; or from what a sweep has seen."""
+"""Where an observation reads: from the API server, as of now or as new as what was heard; or from memory of that."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from appconnectivity.cluster.client import Client, Listing
 from appconnectivity.cluster.kinds import Kind
+from appconnectivity.cluster.store import Store, version_of
 
 Body = Mapping[str, Any]
 Bodies = list[dict[str, Any]]
@@ -48,79 +47,76 @@ class Live:
     async def within(self, kind: Kind, namespaces: Collection[str]) -> dict[str, Bodies]:
         if len(namespaces) > MANY:  # as of now: only such a LIST is paged
             found = _by_namespace(await self.client.list(kind))
-            return {namespace: list(found.get(namespace, {}).values()) for namespace in namespaces}
+            return {namespace: found.get(namespace, []) for namespace in namespaces}
         lists = await asyncio.gather(*(self.list(kind, namespace=namespace) for namespace in namespaces))
         return dict(zip(namespaces, lists, strict=True))
 
 
-class Snapshot:
-    """What LISTs have shown of some kinds; of others ``otherwise`` tells."""
-
-    def __init__(self, found: Mapping[Kind, Bodies], *, otherwise: Reads) -> None:
-        self._found = {kind: _by_namespace(bodies) for kind, bodies in found.items()}
-        self._otherwise = otherwise
-
-    async def get(self, kind: Kind, *, name: str, namespace: str = "") -> Body | None:
-        if kind not in self._found:
-            return await self._otherwise.get(kind, name=name, namespace=namespace)
-        return self._found[kind].get(namespace, {}).get(name)
-
-    async def list(self, kind: Kind, *, namespace: str = "", label_selector: str = "") -> Bodies:
-        if kind not in self._found or label_selector:
-            return await self._otherwise.list(kind, namespace=namespace, label_selector=label_selector)
-        groups = [self._found[kind].get(namespace, {})] if namespace else self._found[kind].values()
-        return [body for group in groups for body in group.values()]
-
-    async def within(self, kind: Kind, namespaces: Collection[str]) -> dict[str, Bodies]:
-        if kind not in self._found:
-            return await self._otherwise.within(kind, namespaces)
-        return {namespace: await self.list(kind, namespace=namespace) for namespace in namespaces}
-
-
-class Memory(Snapshot):
-    """Of some kinds every object as it was last heard of; begun by a LIST, and put right by each further one."""
+class Memory:
+    """Every object of some kinds as it was last heard of: begun by a LIST, kept by events and by the answers to our own
+    writes, and put right by each further LIST. Of other kinds ``otherwise`` tells."""
 
     def __init__(self, *, otherwise: Reads) -> None:
-        super().__init__({}, otherwise=otherwise)
+        self._otherwise = otherwise
+        self._stores: dict[Kind, Store] = {}
         self._as_of: dict[Kind, int] = {}
-        self._since: dict[tuple[Kind, str, str], tuple[str | None, Body]] = {}
+        self._since: dict[tuple[Kind, str, str], tuple[int, Body | None]] = {}
+
+    async def get(self, kind: Kind, *, name: str, namespace: str = "") -> Body | None:
+        if kind not in self._stores:
+            return await self._otherwise.get(kind, name=name, namespace=namespace)
+        return self._stores[kind].get(namespace, name)
+
+    async def list(self, kind: Kind, *, namespace: str = "", label_selector: str = "") -> Bodies:
+        if kind not in self._stores or label_selector:
+            return await self._otherwise.list(kind, namespace=namespace, label_selector=label_selector)
+        return self._stores[kind].bodies(namespace or None)
+
+    async def within(self, kind: Kind, namespaces: Collection[str]) -> dict[str, Bodies]:
+        if kind not in self._stores:
+            return await self._otherwise.within(kind, namespaces)
+        return {namespace: self._stores[kind].bodies(namespace) for namespace in namespaces}
 
     def settle(self, kind: Kind, listing: Listing) -> None:
-        """Takes over a LIST as of now; what was heard of and is newer stays, unless the store was put back."""
+        """Takes a LIST as of now over; what was heard meanwhile and is newer stays, unless the store was put back."""
+        self._stores[kind] = listing.store
+        is_put_back = listing.version < self._as_of.get(kind, 0)
+        self._as_of[kind] = listing.version
         heard = {key: event for key, event in self._since.items() if key[0] is kind}
-        for key in heard:
+        for key, (version, body) in heard.items():
             del self._since[key]
-        self._found[kind] = _by_namespace(listing.bodies)
-        version = listing.version if listing.version is not None else math.inf
-        if version >= self._as_of.get(kind, 0):
-            for event_type, body in heard.values():
-                if _version(body) > version:
-                    self.note(kind.plural, event_type, body)
-        self._as_of[kind] = listing.version or 0
+            if version > listing.version and not is_put_back:
+                self._take(key, version, body)
 
     def note(self, plural: str, event_type: str | None, body: Body) -> None:
-        """Takes note of an event; those of one object come in their order."""
-        kind = next((kind for kind in self._found if kind.plural == plural), None)
+        """An event. One that is older than what is known is late, but for those of a new LIST (type None)."""
+        kind = next((kind for kind in self._stores if kind.plural == plural), None)
         if kind is None:
             return
-        metadata = {**body["metadata"], "managedFields": []}
-        namespace, name = metadata.get("namespace", ""), metadata["name"]
-        kept = {**body, "metadata": metadata}
-        self._since[kind, namespace, name] = (event_type, kept)
-        if event_type == "DELETED":
-            self._found[kind].get(namespace, {}).pop(name, None)
+        key, version = _key(kind, body), version_of(body)
+        if event_type is None or version >= self._stores[kind].version(*key[1:]):
+            self._take(key, version, None if event_type == "DELETED" else body)
+
+    def wrote(self, kind: Kind, body: Body) -> None:
+        """The answer to a write of our own; its event may have come before it."""
+        if kind in self._stores:
+            self.note(kind.plural, "MODIFIED", body)
+
+    def _take(self, key: tuple[Kind, str, str], version: int, body: Body | None) -> None:
+        self._since[key] = (version, body)
+        if body is None:
+            self._stores[key[0]].drop(*key[1:])
         else:
-            self._found[kind].setdefault(namespace, {})[name] = kept
+            self._stores[key[0]].put(body)
 
 
-def _version(body: Body) -> int:
-    version = body["metadata"].get("resourceVersion", "")
-    return int(version) if version.isdecimal() else 0
+def _key(kind: Kind, body: Body) -> tuple[Kind, str, str]:
+    metadata = body["metadata"]
+    return kind, metadata.get("namespace", ""), metadata["name"]
 
 
-def _by_namespace(bodies: Bodies) -> dict[str, dict[str, dict[str, Any]]]:
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+def _by_namespace(bodies: Bodies) -> dict[str, Bodies]:
+    found: dict[str, Bodies] = {}
     for body in bodies:
-        metadata = body["metadata"]
-        found.setdefault(metadata.get("namespace", ""), {})[metadata["name"]] = body
+        found.setdefault(body["metadata"]["namespace"], []).append(body)
     return found

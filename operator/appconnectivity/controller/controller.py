@@ -51,6 +51,7 @@ class Controller:
         self._triggers = Triggers(dns_services=frozenset(settings.dns_candidates()))
         self._ledgers = {kind.plural: Ledger() for kind in (APP_CONNECTIVITY, NETWORK_POLICY, TEMPLATE)}
         self._memory = Memory(otherwise=Live(client, recent=True))
+        client.wrote = self._memory.wrote
         self._rollouts = self._make_rollouts(metrics)
         self._reconciler = self._make_reconciler(metrics)
         self._sweeper = Sweeper(
@@ -62,7 +63,6 @@ class Controller:
             clock=time.monotonic,
             ledgers=self._ledgers,
             memory=self._memory,
-            is_settled=self._reconciler.is_settled,
         )
         over_namespaces = Worker("namespace", self._queue, self._pass, metrics)
         # A pass over a template reads every namespace, so it should not be made for each of them.
@@ -102,10 +102,12 @@ class Controller:
         )
 
     def notice(self, plural: str, event_type: str | None, body: Mapping[str, Any]) -> None:
-        """Takes an event (type None: from the first LIST of a watch) for a hint where to look."""
+        """Takes an event (type None: from a LIST with which a watch begins) for a hint where to look."""
         self._client.versions.note(plural, body)
         self._memory.note(plural, event_type, body)
         if plural in self._ledgers:
+            if event_type is None and self._ledgers[plural].has_heard_of(body):
+                self._sweeper.expect_gap()
             self._ledgers[plural].note(event_type, body)
         if event_type is None and self._sweeper.has_shown(plural, body):
             return

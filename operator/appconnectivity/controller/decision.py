@@ -39,11 +39,6 @@ class Decision:
         """The objects by name."""
         return {body["metadata"]["name"]: body for body in self.observation.bodies}
 
-    @property
-    def needs_proof(self) -> bool:
-        """True where something goes, or the namespace is opened: this is not done by what was only heard."""
-        return self.steps.takes_away or bool(self.steps.transitions)
-
     def outcome(self, applied: Applied, *, repairs: RepairLog, now: float) -> status.Outcome:
         """What came of it; ``now`` in seconds, as in ``repairs``."""
         live = {body["metadata"]["name"]: body for body in self.observation.policies}

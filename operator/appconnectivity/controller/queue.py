@@ -28,6 +28,7 @@ class WorkQueue:
     _failures: dict[str, int] = field(default_factory=dict)
     _timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
     _filled: asyncio.Event = field(default_factory=asyncio.Event)
+    _emptied: asyncio.Event = field(default_factory=asyncio.Event)
     _closed: bool = False
     _urgent_in_a_row: int = 0
 
@@ -40,6 +41,7 @@ class WorkQueue:
         elif key not in self._urgent and key not in self._patient:
             (self._patient if patient else self._urgent)[key] = _now()
         self._filled.set()
+        self._emptied.clear()
 
     def add_after(self, key: str, seconds: float) -> None:
         """Queues the key later; of several such calls the earliest moment counts."""
@@ -73,18 +75,18 @@ class WorkQueue:
         self._processing.add(key)
         return key
 
-    def claim(self, key: str) -> bool:
-        """Takes the key to be worked on until ``done``; False where it is waiting or being worked on."""
-        is_free = key not in self._urgent and key not in self._patient and key not in self._processing
-        if is_free:
-            self._processing.add(key)
-        return is_free
-
     def done(self, key: str) -> None:
         self._processing.discard(key)
         if key in self._again:
             self._again.discard(key)
             self.add(key)
+        if not (self._urgent or self._patient or self._processing):
+            self._emptied.set()
+
+    async def emptied(self) -> None:
+        """Returns when no key waits or is worked on."""
+        if self._urgent or self._patient or self._processing:
+            await self._emptied.wait()
 
     def close(self) -> None:
         """Hands out no more keys, and cancels what is due later."""

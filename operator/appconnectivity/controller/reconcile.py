@@ -62,24 +62,11 @@ class Reconciler:
     async def reconcile(self, namespace: str) -> Result:
         """One pass. Raises errors.Unavailable where something could not be read: then nothing was concluded."""
         decision = await self._decide(namespace, self.observer.recent)
-        if decision is None or (isinstance(decision, Decision) and decision.needs_proof):
+        if decision is None or (isinstance(decision, Decision) and self._needs_proof(decision)):
             decision = await self._decide(namespace, self.observer.now)
         if isinstance(decision, Decision):
             return await self._carry_out(self._braked(decision))
         return decision or self._forget(namespace)
-
-    async def is_settled(self, namespace: str, seen: Reads) -> bool:
-        """True where nothing is to be done, going by what was ``seen``: it is as if a pass had been made."""
-        decision = await self._decide(namespace, seen)
-        if not isinstance(decision, Decision) or not decision.steps.is_empty:
-            return False
-        applied = Applied(conflicts=set(decision.steps.conflicts))
-        outcome = self._outcome(decision, applied)
-        if decision.changed(outcome, now=self.clock()) or self._look_again(decision) is not None:
-            return False
-        self._record(decision, applied)
-        self._measure(decision, outcome)
-        return True
 
     async def _decide(self, namespace: str, reads: Reads) -> Decision | Result | None:
         """What to do; a Result where that is nothing, None where there is no such namespace."""
@@ -95,6 +82,15 @@ class Reconciler:
         opening = self._transition(observation, compiled)
         steps = plan(compiled, observation.policies, transition=opening.policies, hold=self._held(namespace, compiled))
         return Decision(observation, compiled, opening, steps)
+
+    def _needs_proof(self, decision: Decision) -> bool:
+        """True for what is not done by what was only heard: where something goes, the namespace is opened, or something
+        seems to have been changed or deleted by others (it may have been asked for, and that was not heard of yet)."""
+        steps = decision.steps
+        return steps.takes_away or bool(steps.transitions or self._drifts(decision))
+
+    def _drifts(self, decision: Decision) -> tuple[Drift, ...]:
+        return drift.find(decision.steps, written=self._written.get(decision.namespace, {}))
 
     def _braked(self, decision: Decision) -> Decision:
         """Without deletions that have to wait, and with how long."""
@@ -112,7 +108,7 @@ class Reconciler:
         return replace(decision, steps=steps, wait=wait)
 
     async def _carry_out(self, decision: Decision) -> Result:
-        drifts = drift.find(decision.steps, written=self._written.get(decision.namespace, {}))
+        drifts = self._drifts(decision)
         applied = await self.applier.apply(decision.steps, decision.compiled)
         self._record(decision, applied)
         await self._tell_of_drift(decision, applied, drifts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +24,8 @@ from appconnectivity.cluster.kinds import (
     TEMPLATE,
     Kind,
 )
-from appconnectivity.cluster.reads import Live, Memory, Reads, Snapshot
+from appconnectivity.cluster.reads import Memory
+from appconnectivity.cluster.store import Store, version_of
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.queue import WorkQueue
 from appconnectivity.core import naming
@@ -36,8 +37,12 @@ Body = Mapping[str, Any]
 
 # What a sweep sees before its event has arrived is no loss yet; after this many seconds it is.
 GRACE_SECONDS = 60.0
+UNDISTURBED_SECONDS = 10.0
+# A watch that has listed anew may do so again at once; and others may.
+GAP_SECONDS = 5.0
 _ENDED = "deleted at "
-_READ = (APP_CONNECTIVITY, NETWORK_POLICY, NAMESPACE, SERVICE)
+# What passes know from memory; not EndpointSlices, which grow with the number of Pods.
+REMEMBERED = (APP_CONNECTIVITY, NETWORK_POLICY, NAMESPACE, SERVICE)
 
 
 @dataclass
@@ -52,12 +57,15 @@ class Ledger:
         version = metadata.get("resourceVersion", "")
         self.versions[metadata.get("uid", "")] = f"{_ENDED}{version}" if event_type == "DELETED" else version
 
+    def has_heard_of(self, body: Body) -> bool:
+        return (body.get("metadata") or {}).get("uid") in self.versions
+
     def has_heard_end(self, uid: str) -> bool:
         return self.versions.get(uid, "").startswith(_ENDED)
 
-    def missing(self, bodies: list[dict[str, Any]]) -> dict[str, str]:
-        """What is in a LIST and was not told of as it is. What two LISTs in a row do not have is forgotten."""
-        listed = {body["metadata"]["uid"]: body["metadata"]["resourceVersion"] for body in bodies}
+    def missing(self, store: Store) -> dict[str, str]:
+        """What a LIST has and was not told of as it is. What two LISTs in a row do not have is forgotten."""
+        listed = {uid: str(version) for uid, version in store.versions.items()}
         unlisted = self.versions.keys() - listed.keys()
         for uid in unlisted & self._unlisted:
             del self.versions[uid]
@@ -72,11 +80,7 @@ class Ledger:
 @dataclass
 class Sweeper:
     """Sweeps at the start, again when the watches have begun, and then every ``interval`` seconds (with jitter, so that
-    many do not march in step).
-
-    ``is_settled`` makes a pass over a namespace by what was seen, if that has nothing to write. What passes remember of
-    namespaces and Services is put right.
-    """
+    many do not march in step). Each puts the ``memory`` right by which passes are made."""
 
     client: Client
     queue: WorkQueue
@@ -86,13 +90,13 @@ class Sweeper:
     clock: Callable[[], float]
     ledgers: Mapping[str, Ledger]
     memory: Memory
-    is_settled: Callable[[str, Reads], Awaitable[bool]]
     first: asyncio.Event = field(default_factory=asyncio.Event)
     completed: int = 0
     last_success: float = 0.0
     api_is_down: bool = False
     has_ended: bool = False
     deaf_rounds: dict[str, int] = field(default_factory=dict)
+    _gap: asyncio.Event = field(default_factory=asyncio.Event)
     _shown: dict[str, int] = field(default_factory=dict)
     _checks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -101,11 +105,32 @@ class Sweeper:
         try:
             while True:
                 pause = await self._try()
-                await asyncio.sleep(pause)
+                await self._begin_watching()
+                await self._rest(pause)
         finally:
             self.has_ended = True
             for check in self._checks:
                 check.cancel()
+
+    def expect_gap(self) -> None:
+        """A watch has listed anew, and what has gone meanwhile it will never tell."""
+        self._gap.set()
+
+    async def _rest(self, seconds: float) -> None:
+        """Until the next sweep is due."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._gap.wait()
+                await asyncio.sleep(GAP_SECONDS)
+        self._gap.clear()
+
+    async def _begin_watching(self) -> None:
+        """After the first sweep, when the passes that it has asked for are done: undisturbed for some time."""
+        if self.completed and not self.first.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(UNDISTURBED_SECONDS):
+                    await self.queue.emptied()
+            self.first.set()
 
     async def _try(self) -> float:
         """Sweeps, if the API server lets it; returns the seconds until the next time."""
@@ -123,37 +148,29 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """One look at everything: queues each namespace that has objects, or policies of ours that may be left over,
-        unless nothing is to be done in it; and each template, also one that is gone and may have left an object."""
+        and each template, also one that is gone and may have left an object."""
         seen = await self._look()
-        for kind in (NAMESPACE, SERVICE):
+        for kind in REMEMBERED:
             self.memory.settle(kind, seen[kind])
-        objects, policies = seen[APP_CONNECTIVITY].bodies, seen[NETWORK_POLICY].bodies
-        templates = seen[TEMPLATE].bodies if TEMPLATE in seen else []
-        for template in sorted({body["metadata"]["name"] for body in templates} | _templates_of(objects)):
-            self.templates.add(template, patient=True)
-        ours = [body for body in policies if is_ours(body) or is_marked(body)]
-        snapshot = Snapshot({kind: seen[kind].bodies for kind in _READ}, otherwise=Live(self.client, recent=False))
-        for namespace in sorted({body["metadata"]["namespace"] for body in (*objects, *ours)}):
-            await self._inspect(namespace, snapshot)
-        self._shown = {} if self.completed else {k.plural: f.version for k, f in seen.items() if f.version is not None}
+        self._queue_all({kind: listing.store for kind, listing in seen.items()})
+        self._shown = {} if self.completed else {kind.plural: listing.version for kind, listing in seen.items()}
         self.completed += 1
-        self.first.set()
         self.last_success = self.clock()
         self.api_is_down = False
         self.metrics.last_sweep.set_to_current_time()
-        for kind, bodies in ((APP_CONNECTIVITY, objects), (NETWORK_POLICY, policies), (TEMPLATE, templates)):
-            self._suspect(kind.plural, bodies)
+        for kind in (APP_CONNECTIVITY, NETWORK_POLICY, TEMPLATE):
+            if kind in seen:
+                self._suspect(kind.plural, seen[kind].store)
 
     def has_shown(self, plural: str, body: Body) -> bool:
         """True where the first sweep has seen this object as it is here, or newer, and there was no other sweep yet:
         that the watches, which begin then, list it too is no news."""
-        version = (body.get("metadata") or {}).get("resourceVersion", "")
-        return version.isdecimal() and int(version) <= self._shown.get(plural, -1)
+        return 0 < version_of(body) <= self._shown.get(plural, 0)
 
     async def _look(self) -> dict[Kind, Listing]:
         """What there is. Without templates (their CRD is not there, say) the rest is swept all the same."""
-        seen = dict(zip(_READ, await asyncio.gather(*map(self.client.everything, _READ)), strict=True))
-        # Of these their version alone: passes read nothing older after it.
+        seen = dict(zip(REMEMBERED, await asyncio.gather(*map(self.client.everything, REMEMBERED)), strict=True))
+        # Their version alone: passes read nothing older after it.
         seen[ENDPOINT_SLICE] = await self.client.everything(ENDPOINT_SLICE, name="none")
         try:
             seen[TEMPLATE] = await self.client.everything(TEMPLATE)
@@ -161,21 +178,18 @@ class Sweeper:
             logger.warning("sweep of templates: %s; nothing is concluded from it", error)
         return seen
 
-    async def _inspect(self, namespace: str, snapshot: Snapshot) -> None:
-        await asyncio.sleep(0)  # events and passes go on meanwhile
-        if self.queue.claim(namespace):
-            try:
-                with suppress(Exception):  # a pass over it will meet the same, and tell
-                    if await self.is_settled(namespace, snapshot):
-                        self.metrics.reconciles.labels("ok").inc()
-                        return
-            finally:
-                self.queue.done(namespace)
-        self.queue.add(namespace, patient=True)
+    def _queue_all(self, found: Mapping[Kind, Store]) -> None:
+        objects, policies = found[APP_CONNECTIVITY], found[NETWORK_POLICY]
+        templates = found[TEMPLATE].bodies() if TEMPLATE in found else []
+        for template in sorted({body["metadata"]["name"] for body in templates} | _templates_of(objects.bodies())):
+            self.templates.add(template, patient=True)
+        left_over = (name for name in policies.namespaces if any(map(_may_be_ours, policies.bodies(name))))
+        for namespace in sorted({*objects.namespaces, *left_over}):
+            self.queue.add(namespace, patient=True)
 
-    def _suspect(self, plural: str, bodies: list[dict[str, Any]]) -> None:
+    def _suspect(self, plural: str, store: Store) -> None:
         ledger = self.ledgers[plural]
-        suspects = ledger.missing(bodies)
+        suspects = ledger.missing(store)
         if not suspects:
             self.deaf_rounds[plural] = 0
             return
@@ -191,6 +205,10 @@ class Sweeper:
         if missed:
             self.metrics.missed.labels(plural).inc(missed)
             logger.warning("no watch has told of %d %s", missed, plural)
+
+
+def _may_be_ours(policy: Body) -> bool:
+    return is_ours(policy) or is_marked(policy)
 
 
 def _templates_of(objects: list[dict[str, Any]]) -> set[str]:

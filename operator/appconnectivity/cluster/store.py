@@ -1,0 +1,68 @@
+"""Objects of one kind, packed: as Python's dicts they take five times the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+Body = Mapping[str, Any]
+
+
+class _Packed(NamedTuple):
+    uid: str
+    version: int
+    text: bytes
+
+
+class Store:
+    """By namespace (empty for what is in none) and name. What is taken out is a copy, without managers' fields."""
+
+    def __init__(self, bodies: Iterable[Body] = ()) -> None:
+        self._packed: dict[str, dict[str, _Packed]] = {}
+        for body in bodies:
+            self.put(body)
+
+    def put(self, body: Body) -> None:
+        metadata = body["metadata"]
+        managers = [_without_fields(entry) for entry in metadata.get("managedFields") or ()]
+        text = orjson.dumps({**body, "metadata": {**metadata, "managedFields": managers}})
+        packed = _Packed(metadata.get("uid", ""), version_of(body), text)
+        self._packed.setdefault(metadata.get("namespace", ""), {})[metadata["name"]] = packed
+
+    def drop(self, namespace: str, name: str) -> None:
+        self._packed.get(namespace, {}).pop(name, None)
+
+    def get(self, namespace: str, name: str) -> dict[str, Any] | None:
+        packed = self._packed.get(namespace, {}).get(name)
+        return orjson.loads(packed.text) if packed else None
+
+    def version(self, namespace: str, name: str) -> int:
+        """The resourceVersion; 0 where there is no such object."""
+        packed = self._packed.get(namespace, {}).get(name)
+        return packed.version if packed else 0
+
+    def bodies(self, namespace: str | None = None) -> list[dict[str, Any]]:
+        """Those of one namespace, or all."""
+        groups = self._packed.values() if namespace is None else [self._packed.get(namespace, {})]
+        return [orjson.loads(packed.text) for group in groups for packed in group.values()]
+
+    @property
+    def namespaces(self) -> Collection[str]:
+        return {namespace for namespace, group in self._packed.items() if group}
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """resourceVersions by uid."""
+        return {packed.uid: packed.version for group in self._packed.values() for packed in group.values()}
+
+
+def version_of(body: Body) -> int:
+    """The resourceVersion as a number, which those of one kind can be compared by (KEP-5504); 0 where it is none."""
+    version = (body.get("metadata") or {}).get("resourceVersion", "")
+    return int(version) if version.isdecimal() else 0
+
+
+def _without_fields(entry: Body) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key != "fieldsV1"}
