@@ -1,4 +1,4 @@
-"""The kopf edge: translates, decides nothing. Its watches trigger; each pass reads the truth (docs/decisions/0001)."""
+"""The kopf edge: translates, decides nothing. Its watches trigger, and nobody believes them (docs/decisions/0001)."""
 
 from __future__ import annotations
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import statistics
-import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from appconnectivity.cluster.client import Client, load_configuration
-from appconnectivity.cluster.kinds import APP_CONNECTIVITY, EVENT, NAMESPACE, NETWORK_POLICY, TEMPLATE, Kind
-from bench.ready import Ready, followed
+from appconnectivity.cluster.kinds import TEMPLATE
+from bench.tools import Bench, Body, bench, each, moved, namespace, timed
 from cluster.controlplane import ControlPlane
 from cluster.operator import USER, Operator, install
 
@@ -36,7 +33,6 @@ _TEMPLATE = {
 
 FIRST = "first"
 
-Body = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -79,114 +75,57 @@ def measure() -> Result:
         return Result(labelled, bare, all_labelled, all_bare, at_rest)
 
 
-async def _with(plane: ControlPlane, measured: Callable[[ControlPlane, Client, Ready], Awaitable[T]]) -> T:
-    configuration = await load_configuration(kubeconfig=str(plane.kubeconfig), context=None)
-    client = Client(configuration)
-    try:
-        async with followed(configuration) as ready:
-            return await measured(plane, client, ready)
-    finally:
-        await client.close()
+async def _with(plane: ControlPlane, measured: Callable[[ControlPlane, Bench], Awaitable[T]]) -> T:
+    async with bench(plane) as at:
+        return await measured(plane, at)
 
 
-async def _labelled(plane: ControlPlane, client: Client, ready: Ready) -> tuple[list[float], float, int]:
-    await client.apply(TEMPLATE, _TEMPLATE, force=True)
+async def _labelled(plane: ControlPlane, at: Bench) -> tuple[list[float], float, int]:
+    await at.client.apply(TEMPLATE, _TEMPLATE, force=True)
     names = [FIRST, *(f"one-{number:03}" for number in range(ONE_BY_ONE))]
-    await _each(client, names, _make)
-    labelled = [await _timed(_label_and_wait(client, ready, name)) for name in names][1:]
+    await at.make_namespaces(names)
+    labelled = [await timed(_label_and_wait(at, name)) for name in names][1:]
     many = [f"many-{number:03}" for number in range(AT_ONCE)]
-    await _each(client, many, _make)
-    all_labelled = await _timed(_all_labelled(client, ready, many))
+    await at.make_namespaces(many)
+    all_labelled = await timed(_all_labelled(at, many))
     return labelled, all_labelled, await _writes_at_rest(plane)
 
 
-async def _bare(_: ControlPlane, client: Client, __: Ready) -> tuple[list[float], float]:
-    bodies = await _bodies(client, FIRST)
+async def _bare(_: ControlPlane, at: Bench) -> tuple[list[float], float]:
+    bodies = await at.written(FIRST)
     names = [f"bare-{number:03}" for number in range(ONE_BY_ONE)]
-    await _each(client, names, _make)
-    bare = [await _timed(_write_bare(client, name, bodies)) for name in names]
+    await at.make_namespaces(names)
+    bare = [await timed(_write_bare(at, name, bodies)) for name in names]
     copies = [f"copy-{number:03}" for number in range(AT_ONCE)]
-    await _each(client, copies, _make)
-    return bare, await _timed(_each(client, copies, lambda c, name: _write_bare(c, name, bodies)))
+    await at.make_namespaces(copies)
+    return bare, await timed(each(copies, lambda name: _write_bare(at, name, bodies)))
 
 
-async def _timed(work: Awaitable[None]) -> float:
-    start = time.perf_counter()
-    await work
-    return time.perf_counter() - start
+async def _label_and_wait(at: Bench, name: str) -> None:
+    await at.put(namespace(name, baseline="standard"))
+    await at.ready.wait([(name, TEMPLATE_NAME)])
 
 
-async def _each(client: Client, names: Iterable[str], act: Callable[[Client, str], Awaitable[None]]) -> None:
-    await asyncio.gather(*(act(client, name) for name in names))
+async def _all_labelled(at: Bench, names: list[str]) -> None:
+    await each(names, lambda name: at.put(namespace(name, baseline="standard")))
+    await at.ready.wait([(name, TEMPLATE_NAME) for name in names])
 
 
-async def _make(client: Client, name: str) -> None:
-    await _put(client, NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-
-
-async def _label(client: Client, name: str, value: str = "standard") -> None:
-    metadata = {"name": name, "labels": {"baseline": value}}
-    await _put(client, NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-
-
-async def _label_and_wait(client: Client, ready: Ready, name: str) -> None:
-    await _label(client, name)
-    await ready.wait({(name, TEMPLATE_NAME)})
-
-
-async def _all_labelled(client: Client, ready: Ready, names: list[str]) -> None:
-    await _each(client, names, _label)
-    await ready.wait({(name, TEMPLATE_NAME) for name in names})
-
-
-async def _bodies(client: Client, namespace: str) -> list[tuple[Kind, Body]]:
-    """Everything that the operator has written in a namespace, in the order in which it has to be written."""
-    policies = await client.list(NETWORK_POLICY, namespace=namespace)
-    denies = [body for body in policies if body["metadata"]["name"].startswith("appconnectivity.")]
-    allows = [body for body in policies if body not in denies]
-    (found,) = await client.list(APP_CONNECTIVITY, namespace=namespace)
-    events = await client.list(EVENT, namespace=namespace)
-    kinds = {"NetworkPolicy": NETWORK_POLICY, "AppConnectivity": APP_CONNECTIVITY, "Event": EVENT}
-    whole = [
-        found | {"apiVersion": "appconnectivity.io/v1alpha1", "kind": "AppConnectivity"},
-        *(body | {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"} for body in [*allows, *denies]),
-        *(body | {"apiVersion": "v1", "kind": "Event"} for body in events),
-    ]
-    return [(kinds[body["kind"]], _plain(body)) for body in whole]
-
-
-def _plain(body: Body) -> Body:
-    kept = ("name", "namespace", "labels", "annotations")
-    return {**body, "metadata": {key: body["metadata"][key] for key in kept if key in body["metadata"]}}
-
-
-async def _write_bare(client: Client, name: str, bodies: list[tuple[Kind, Body]]) -> None:
+async def _write_bare(at: Bench, name: str, bodies: list[Body]) -> None:
     """The same writes, one after the other where one needs the other, with nothing read and nothing decided."""
-    await _label(client, name, "nobody")
-    (kind, first), *others = [(kind, _moved(body, name)) for kind, body in bodies]
-    await _put(client, kind, first)
-    policies = [body for kind, body in others if kind is NETWORK_POLICY]
+    await at.put(namespace(name, baseline="nobody"))
+    mine = [moved(body, name) for body in bodies]
+    (first,) = (body for body in mine if body["kind"] == "AppConnectivity")
+    await at.put({key: value for key, value in first.items() if key != "status"})
+    policies = [body for body in mine if body["kind"] == "NetworkPolicy"]
     shared = [body for body in policies if body["metadata"]["name"].startswith("appconnectivity.")]
-    await asyncio.gather(*(_put(client, NETWORK_POLICY, body) for body in policies if body not in shared))
+    await each([body for body in policies if body not in shared], at.put)
     for body in sorted(shared, key=lambda body: str(body["metadata"]["name"])):
-        await _put(client, NETWORK_POLICY, body)
-    status = {key: first[key] for key in ("apiVersion", "kind", "metadata", "status")}
-    await client.apply(APP_CONNECTIVITY, status, force=True, subresource="status")
-    for body in (body for kind, body in others if kind is EVENT):
-        metadata = {"namespace": name, "generateName": "standard."}
-        about = body["involvedObject"] | {"namespace": name}
-        await client.create(EVENT, body | {"metadata": metadata, "involvedObject": about})
-
-
-def _moved(body: Body, namespace: str) -> Body:
-    """The object in another namespace; what names the first one in it names the other."""
-    before = body["metadata"]["namespace"]
-    moved: Body = json.loads(json.dumps(body).replace(f'"{before}"', f'"{namespace}"'))
-    return moved
-
-
-async def _put(client: Client, kind: Kind, body: Body) -> None:
-    await client.apply(kind, body, force=True)
+        await at.put(body)
+    await at.write_status(first)
+    for body in mine:
+        if body["kind"] == "Event":
+            await at.write_event(body)
 
 
 async def _writes_at_rest(plane: ControlPlane) -> int:

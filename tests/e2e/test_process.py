@@ -187,7 +187,7 @@ def test_the_queue_is_seen_to_fill_and_to_empty(plane: ControlPlane) -> None:
     eventually(lambda: running.metric("appconnectivity_queue_depth") == 0)
 
     assert running.metric("appconnectivity_queue_oldest_seconds") == 0
-    assert running.metric("appconnectivity_managed_policies") == 4 * len(names)
+    eventually(lambda: running.metric("appconnectivity_managed_policies") == 4 * len(names), what="the last pass")
     assert running.stop()[0] == 0
     plane.kubectl("delete", "namespace", *names, "--wait=false")
 

@@ -1,5 +1,5 @@
-"""One pass over one namespace: observe, compile, plan, apply, report. Everything is read anew in each pass; and once
-more, as it is now, where anything is to be taken away."""
+"""One pass over one namespace: observe, compile, plan, apply, report. By what was heard; and once more by what there is
+now, where anything is to be taken away, opened or repaired."""
 
 from __future__ import annotations
 

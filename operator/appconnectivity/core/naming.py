@@ -84,6 +84,8 @@ def flow_names(flows: Sequence[api.Flow | None]) -> list[str]:
     """
     names = [flow.name or _by_ends(flow) if flow else f"flow-{index + 1}" for index, flow in enumerate(flows)]
     for refine in (_by_ports, _by_hash):
+        if len(set(names)) == len(names):
+            break
         taken = Counter(name for name, _ in {(name, identity(flow)) for name, flow in zip(names, flows, strict=True)})
         names = [
             refine(flow) if flow and not flow.name and taken[name] > 1 else name

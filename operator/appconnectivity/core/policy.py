@@ -6,11 +6,12 @@ it has no rules), one peer a rule, explicit policyTypes and protocols, everythin
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+import orjson
 
 from appconnectivity.core import api, naming
 from appconnectivity.core.ports import Port, Ports
@@ -145,11 +146,11 @@ class Policy:
 
 def allow_spec(*, subject: Selector, policy_type: api.PolicyType, rules: Iterable[Rule]) -> dict[str, Any]:
     """The spec of a policy that opens ``rules`` for ``subject``. Raises ValueError without any rule."""
-    bodies = {json.dumps(rule.to_dict(policy_type), sort_keys=True) for rule in rules}
+    bodies = {orjson.dumps(rule.to_dict(policy_type), option=orjson.OPT_SORT_KEYS) for rule in rules}
     if not bodies:
         raise ValueError("an allow policy without rules would be a deny")
     return {
-        policy_type.value.lower(): [json.loads(body) for body in sorted(bodies)],
+        policy_type.value.lower(): [orjson.loads(body) for body in sorted(bodies)],
         "podSelector": subject.to_dict(),
         "policyTypes": [policy_type.value],
     }

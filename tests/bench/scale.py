@@ -1,0 +1,339 @@
+"""How the operator does with very many objects, beside the same writes done bare."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from appconnectivity.cluster.kinds import (
+    APP_CONNECTIVITY,
+    ENDPOINT_SLICE,
+    NAMESPACE,
+    NETWORK_POLICY,
+    SERVICE,
+    TEMPLATE,
+)
+from appconnectivity.core.compile import Compiler
+from appconnectivity.core.facts import Facts, Options
+from appconnectivity.core.intent import parse
+from bench.tools import Bench, Body, bench, cpu_seconds, each, moved, rss_megabytes, timed
+from cluster.controlplane import ControlPlane
+from cluster.operator import USER, Operator, install
+
+BULK, BULK_NAMESPACES = 1000, 20
+ONE_BY_ONE = 200
+GROWTH, GROWTH_NAMESPACES = (100, 1000, 10_000), 500
+BIG = 1000
+CHURN_SECONDS, CHURN_A_SECOND, CHURN_NAMESPACES = 60, 500, 200
+COMPILED, FLOWS_OF_AN_OBJECT = 100_000, 20
+REST_SECONDS = 600
+_READ = (APP_CONNECTIVITY, NETWORK_POLICY, NAMESPACE, SERVICE, ENDPOINT_SLICE, TEMPLATE)
+
+_FIRST, _FLOW = "o0000", "call"
+
+Place = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table; ``ratio`` is the figure by which ``is_met`` was judged where there is one."""
+
+    what: str
+    measured: str
+    beside: str
+    ratio: str
+    wanted: str
+    is_met: bool
+
+
+@dataclass
+class Results:
+    """``growth`` are seconds an object, by the number of objects there are."""
+
+    rows: list[Row] = field(default_factory=list)
+    growth: dict[int, float] = field(default_factory=dict)
+
+    def ratio(self, what: str, measured: float, beside: float, *, at_most: float) -> None:
+        ratio = measured / beside
+        words = f"{_seconds(measured)}", f"{_seconds(beside)}", f"{ratio:.2f}", f"at most {at_most:g}x"
+        self._add(Row(what, *words, ratio <= at_most))
+
+    def limit(self, what: str, measured: float, unit: str, *, at_most: float) -> None:
+        self._add(Row(what, f"{measured:.3g} {unit}", "", "", f"at most {at_most:g} {unit}", measured <= at_most))
+
+    def _add(self, row: Row) -> None:
+        self.rows.append(row)
+        print(f"{row.what}: {row.measured} {row.beside} {row.ratio} ({row.wanted})", flush=True)
+
+
+def measure() -> Results:
+    """On control planes of its own, with the operator as manifests/base lets it run."""
+    results = Results()
+    _compile(results)
+    with ControlPlane() as plane:
+        _beside_bare_writes(plane, results)
+    with ControlPlane() as plane:
+        _grown(plane, results)
+    return results
+
+
+def obj(place: Place, *, port: int = 8080) -> Body:
+    """An object of one flow."""
+    name = place[1]
+    flow = {"name": _FLOW, "from": {"app": f"{name}-frontend"}, "to": {"app": f"{name}-api"}, "ports": [port]}
+    metadata = {"name": name, "namespace": place[0]}
+    return {
+        "apiVersion": "appconnectivity.io/v1alpha1",
+        "kind": "AppConnectivity",
+        "metadata": metadata,
+        "spec": {"flows": [flow]},
+    }
+
+
+def places(prefix: str, *, objects: int, namespaces: int) -> list[Place]:
+    """Spread over the namespaces in turn."""
+    return [(f"{prefix}-{number % namespaces:03}", f"o{number // namespaces:04}") for number in range(objects)]
+
+
+async def create(at: Bench, wanted: Iterable[Place]) -> None:
+    """All at once, until each is Ready."""
+    wanted = list(wanted)
+    await each(wanted, lambda place: at.put(obj(place)))
+    await at.ready.wait(wanted)
+
+
+def _beside_bare_writes(plane: ControlPlane, results: Results) -> None:
+    install(plane)
+    running = Operator(plane)
+    running.wait_ready()
+
+    async def operated() -> tuple[float, list[float], list[Body]]:
+        async with bench(plane) as at:
+            bulk = await _bulk(at)
+            like = await _like(at)
+            await _big(plane, at, results)
+            await _churn(at, results, running)
+        async with bench(plane, with_policies=True) as at:
+            return bulk, await _one_by_one(at), like
+
+    async def bare(like: list[Body]) -> tuple[float, list[float]]:
+        async with bench(plane) as at:
+            return await _bare_bulk(at, like), await _bare_one_by_one(at, like)
+
+    bulk, one_by_one, like = asyncio.run(operated())
+    running.stop()
+    bare_bulk, bare_one_by_one = asyncio.run(bare(like))
+    what = f"{BULK} objects in {BULK_NAMESPACES} namespaces, from the first create to {BULK} times Ready"
+    results.ratio(what, bulk, bare_bulk, at_most=1.5)
+    p50, bare_p50 = statistics.median(one_by_one), statistics.median(bare_one_by_one)
+    results.ratio("create to the last policy of an object, p50 of 200", p50, bare_p50, at_most=3)
+    p99, bare_p99 = _p99(one_by_one), _p99(bare_one_by_one)
+    results.ratio("the same, p99", p99, bare_p99, at_most=6)
+
+
+async def _bulk(at: Bench) -> float:
+    wanted = places("bulk", objects=BULK, namespaces=BULK_NAMESPACES)
+    await at.make_namespaces({namespace for namespace, _ in wanted})
+    return await timed(create(at, wanted))
+
+
+async def _bare_bulk(at: Bench, like: list[Body]) -> float:
+    """The same number of the same writes, each object's after one another as far as one needs the other."""
+    wanted = places("bare", objects=BULK, namespaces=BULK_NAMESPACES)
+    await at.make_namespaces({namespace for namespace, _ in wanted})
+    return await timed(each(wanted, lambda place: _write_bare(at, place, like)))
+
+
+async def _one_by_one(at: Bench) -> list[float]:
+    """Into a namespace in which something stands already."""
+    found, policies = [], at.policies
+    assert policies is not None
+    for number in range(ONE_BY_ONE):
+        place = ("bulk-000", f"one-{number:03}")
+        start = time.perf_counter()
+        await at.put(obj(place))
+        await policies.wait([(place[0], f"{place[1]}.{_FLOW}.{half}") for half in ("ingress", "egress")])
+        found.append(time.perf_counter() - start)
+        await at.ready.wait([place])
+    return found
+
+
+async def _bare_one_by_one(at: Bench, like: list[Body]) -> list[float]:
+    found = []
+    for number in range(ONE_BY_ONE):
+        place = ("bare-000", f"one-{number:03}")
+        mine = [_renamed(moved(body, place[0]), place[1]) for body in like]
+        start = time.perf_counter()
+        await at.put(obj(place))
+        await each([body for body in mine if body["kind"] == "NetworkPolicy"], at.put)
+        found.append(time.perf_counter() - start)
+    return found
+
+
+async def _like(at: Bench) -> list[Body]:
+    """All that was written for the first object of a namespace."""
+    return [body for body in await at.written("bulk-001") if _is_of(body, _FIRST)]
+
+
+async def _write_bare(at: Bench, place: Place, like: list[Body]) -> None:
+    mine = [_renamed(moved(body, place[0]), place[1]) for body in like]
+    await at.put(obj(place))
+    await each([body for body in mine if body["kind"] == "NetworkPolicy"], at.put)
+    await each([body for body in mine if body["kind"] == "AppConnectivity"], at.write_status)
+    await each([body for body in mine if body["kind"] == "Event"], at.write_event)
+
+
+async def _big(plane: ControlPlane, at: Bench, results: Results) -> None:
+    """One change in a namespace with many objects."""
+    wanted = places("big", objects=BIG, namespaces=1)
+    await at.make_namespaces({"big-000"})
+    await create(at, wanted)
+    await asyncio.sleep(5)
+    before = len(plane.writes(user=USER))
+    changed = ("big-000", _FIRST)
+    start = time.perf_counter()
+    await at.put(obj(changed, port=9090))
+    await at.wait_until_current(changed)
+    results.limit(f"one change among {BIG} objects of a namespace", time.perf_counter() - start, "s", at_most=1)
+    await asyncio.sleep(3)
+    results.limit("writes for it", len(plane.writes(user=USER)) - before, "writes", at_most=5)
+
+
+async def _churn(at: Bench, results: Results, running: Operator) -> None:
+    """Changes of ports without a pause, and how long after the last until nothing waits any more."""
+    names = [f"churn-{number:03}" for number in range(CHURN_NAMESPACES)]
+    await at.make_namespaces(names)
+    await create(at, [(name, _FIRST) for name in names])
+    passes = running.metric("appconnectivity_reconciles_total", result="ok")
+    begin, changes, pending = time.perf_counter(), 0, set[asyncio.Task[None]]()
+    while (elapsed := time.perf_counter() - begin) < CHURN_SECONDS:
+        while changes < elapsed * CHURN_A_SECOND and len(pending) < CHURN_NAMESPACES:
+            place = (names[changes % len(names)], _FIRST)
+            task = asyncio.create_task(at.put(obj(place, port=8080 + changes // len(names) % 1000)))
+            pending.add(task)
+            task.add_done_callback(pending.discard)
+            changes += 1
+        await asyncio.sleep(0.005)
+    await asyncio.gather(*pending)
+    end = time.perf_counter()
+    await each(names, lambda name: at.wait_until_current((name, _FIRST)))
+    passes = running.metric("appconnectivity_reconciles_total", result="ok") - passes
+    what = (
+        f"until all is Ready after {CHURN_SECONDS} s of {changes / CHURN_SECONDS:.0f} changes/s ({passes:.0f} passes)"
+    )
+    results.limit(what, time.perf_counter() - end, "s", at_most=10)
+
+
+def _grown(plane: ControlPlane, results: Results) -> None:
+    install(plane)
+    running = Operator(plane)
+    running.wait_ready()
+    asyncio.run(_grow(plane, results))
+    per_object = list(results.growth.values())
+    results.ratio(
+        f"an object, where there are {GROWTH[-1]} of them, beside {GROWTH[0]}",
+        per_object[-1],
+        per_object[0],
+        at_most=1.3,
+    )
+    running.stop()
+    everything = asyncio.run(_list_everything(plane))
+    before = len(plane.writes(user=USER))
+    fresh = Operator(plane)
+    took = _start(fresh)
+    results.ratio(
+        f"start on {GROWTH[-1]} objects, until each is judged, beside listing them", took, everything, at_most=2
+    )
+    time.sleep(90)  # the watches have begun, and the second sweep is over
+    cpu = cpu_seconds(fresh.process.pid)
+    time.sleep(REST_SECONDS)
+    used = 100 * (cpu_seconds(fresh.process.pid) - cpu) / REST_SECONDS
+    results.limit(f"CPU in {REST_SECONDS} s of rest, sweeps included", used, "% of a core", at_most=2)
+    results.limit("writes since its start", len(plane.writes(user=USER)) - before, "writes", at_most=0)
+    results.limit(f"memory (RSS) with {GROWTH[-1]} objects", rss_megabytes(fresh.process.pid), "MB", at_most=250)
+    fresh.stop()
+
+
+async def _grow(plane: ControlPlane, results: Results) -> None:
+    """The last tenth of the objects is what is timed: their cost beside all the others."""
+    async with bench(plane) as at:
+        done: list[Place] = []
+        everything = places("grow", objects=GROWTH[-1], namespaces=GROWTH_NAMESPACES)
+        await at.make_namespaces({namespace for namespace, _ in everything})
+        for count in GROWTH:
+            timed_ones = max(50, count // 20)
+            await _create_in_turn(at, everything[len(done) : count - timed_ones])
+            last = everything[count - timed_ones : count]
+            results.growth[count] = await timed(create(at, last)) / len(last)
+            done = everything[:count]
+
+
+async def _create_in_turn(at: Bench, wanted: list[Place]) -> None:
+    for start in range(0, len(wanted), 500):
+        await create(at, wanted[start : start + 500])
+
+
+async def _list_everything(plane: ControlPlane) -> float:
+    async with bench(plane) as at:
+        return await timed(each(_READ, lambda kind: _listed(at, kind)))
+
+
+async def _listed(at: Bench, kind: Any) -> None:
+    await at.client.list(kind)
+
+
+def _start(fresh: Operator) -> float:
+    """Seconds from when its probes answer to when each namespace has been passed over."""
+    while not fresh.get("/readyz")[0]:
+        time.sleep(0.01)
+    begin = time.perf_counter()
+    fresh.wait_ready()
+    while fresh.metric("appconnectivity_reconciles_total", result="ok") < GROWTH_NAMESPACES:
+        time.sleep(0.05)
+    return time.perf_counter() - begin
+
+
+def _compile(results: Results) -> None:
+    """Objects of many flows each, parsed and compiled, a namespace for every ten."""
+    now = datetime.now(UTC)
+    objects = COMPILED // FLOWS_OF_AN_OBJECT
+    bodies = [_many_flows(f"n{number // 10}", f"o{number}") for number in range(objects)]
+    start = time.perf_counter()
+    for first in range(0, objects, 10):
+        intents = [parse(body, default_app_label="app") for body in bodies[first : first + 10]]
+        Compiler(facts=Facts(intents[0].namespace), options=Options(), now=now, standing={}).compile(intents)
+    results.limit(f"compiling {COMPILED} flows", time.perf_counter() - start, "s", at_most=10)
+
+
+def _many_flows(namespace: str, name: str) -> Body:
+    flows = [
+        {"from": {"app": f"a{number}"}, "to": {"app": f"b{number}"}, "ports": [8080]}
+        for number in range(FLOWS_OF_AN_OBJECT)
+    ]
+    body = obj((namespace, name)) | {"spec": {"flows": flows}}
+    return body | {"metadata": body["metadata"] | {"uid": f"{namespace}-{name}", "generation": 1}}
+
+
+def _renamed(body: Body, name: str) -> Body:
+    found: Body = json.loads(json.dumps(body).replace(_FIRST, name))
+    return found
+
+
+def _is_of(body: Body, name: str) -> bool:
+    if body["kind"] == "Event":
+        return bool(body["involvedObject"]["name"] == name)
+    return bool(body["metadata"]["name"].partition(".")[0] == name)
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99)]
+
+
+def _seconds(value: float) -> str:
+    return f"{value * 1000:.1f} ms" if value < 1 else f"{value:.2f} s"
