@@ -180,13 +180,16 @@ async def test_everything_of_a_kind_is_without_the_fields_of_managers_and_as_of_
 
 async def test_what_was_written_is_told_as_it_is_then(server: Server, client: Client) -> None:
     told: list[Any] = []
-    client.wrote = lambda kind, answer: told.append((kind, answer["metadata"]["resourceVersion"]))
+    client.wrote = lambda plural, what, answer: told.append((plural, what, answer["metadata"]["resourceVersion"]))
     server.answers = [ok(body(resourceVersion="12")), ok(body(resourceVersion="13")), ok(body(resourceVersion="14"))]
     await client.apply(NETWORK_POLICY, body(), force=True)
     await client.create(NETWORK_POLICY, body())
     await client.get(NETWORK_POLICY, name="p", namespace="shop")
 
-    assert told == [(NETWORK_POLICY, "12"), (NETWORK_POLICY, "13")]
+    await client.delete(NETWORK_POLICY, body())
+
+    plural = NETWORK_POLICY.plural
+    assert told == [(plural, "MODIFIED", "12"), (plural, "MODIFIED", "13"), (plural, "DELETED", "7")]
 
 
 async def test_a_recent_list_is_not_older_than_anything_that_was_heard_of_its_kind(

@@ -10,7 +10,7 @@ from appconnectivity.cluster import errors
 from appconnectivity.cluster.client import Client
 from appconnectivity.cluster.kinds import SERVICE, Kind
 from appconnectivity.cluster.observe import DNS_SECONDS, Observer
-from appconnectivity.cluster.reads import Live
+from appconnectivity.cluster.reads import Recent
 from appconnectivity.core.facts import Options
 
 KUBE_DNS = ("kube-system", "kube-dns")
@@ -37,7 +37,7 @@ class FakeClient:
 class Fixture:
     def __init__(self) -> None:
         self.client, self.now = FakeClient(), 0.0
-        live = Live(cast("Client", self.client), recent=False)
+        live = Recent(cast("Client", self.client))
         self.observer = Observer(
             now=live, recent=live, options=Options(), dns_services=[KUBE_DNS], clock=lambda: self.now
         )

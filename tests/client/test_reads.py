@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from appconnectivity.cluster.client import Client, Listing
 from appconnectivity.cluster.kinds import ENDPOINT_SLICE, NAMESPACE, SERVICE, Kind
-from appconnectivity.cluster.reads import MANY, Live, Memory
+from appconnectivity.cluster.reads import MANY, Memory, Now, Recent
 from appconnectivity.cluster.store import Store
 
 
@@ -33,6 +33,9 @@ class FakeClient:
         self.asked.append((kind.plural, namespace))
         return [named("a", namespace)] if namespace else [named("a", f"n{number}") for number in range(20)]
 
+    async def everything(self, kind: Kind, *, namespace: str = "") -> Listing:
+        return Listing(Store(await self.list(kind, namespace=namespace)), 30)
+
 
 @pytest.fixture
 def client() -> FakeClient:
@@ -40,14 +43,9 @@ def client() -> FakeClient:
 
 
 @pytest.fixture
-def live(client: FakeClient) -> Live:
-    return Live(cast("Client", client), recent=True)
-
-
-@pytest.fixture
-def memory(live: Live) -> Memory:
+def memory(client: FakeClient) -> Memory:
     """As of version 10."""
-    made = Memory(otherwise=live)
+    made = Memory(otherwise=Recent(cast("Client", client)))
     made.settle(NAMESPACE, Listing(Store([named("one"), named("two")]), 10))
     made.settle(SERVICE, Listing(Store([named("a", "one"), named("b", "one"), named("a", "two")]), 10))
     return made
@@ -74,7 +72,7 @@ async def test_of_others_it_asks(memory: Memory, client: FakeClient) -> None:
 
 
 async def test_what_is_read_is_a_copy_without_the_fields_of_managers(memory: Memory) -> None:
-    managed = named("c", "one", managedFields=[{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}])
+    managed = named("c", "one", version=11, managedFields=[{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}])
     memory.note("services", "ADDED", managed)
     found = cast("dict[str, Any]", await memory.get(SERVICE, name="c", namespace="one"))
     assert found["metadata"]["managedFields"] == [{"manager": "kubectl"}]
@@ -97,11 +95,57 @@ async def test_what_is_read_is_a_copy_without_the_fields_of_managers(memory: Mem
 async def test_an_event_counts_unless_it_is_late(
     memory: Memory, event_type: str | None, version: int, known: int | None
 ) -> None:
-    memory.wrote(SERVICE, named("a", "one", version=11))
+    memory.note("services", "MODIFIED", named("a", "one", version=11))
     memory.note("services", event_type, named("a", "one", version=version))
     found = await memory.get(SERVICE, name="a", namespace="one")
 
     assert (found and int(found["metadata"]["resourceVersion"])) == known
+
+
+@pytest.mark.parametrize("version", [11, 12])
+async def test_an_answer_that_comes_after_the_end_brings_nothing_back(memory: Memory, version: int) -> None:
+    memory.note("services", "DELETED", named("a", "one", version=12))
+    memory.note("services", "MODIFIED", named("a", "one", version=version))
+    assert await memory.get(SERVICE, name="a", namespace="one") is None
+
+    memory.settle(SERVICE, Listing(Store(), 20))
+    memory.note("services", "MODIFIED", named("a", "one", version=version))
+    assert await memory.get(SERVICE, name="a", namespace="one") is None
+
+    memory.note("services", "ADDED", named("a", "one", version=21))
+    assert await memory.get(SERVICE, name="a", namespace="one")
+
+
+async def test_what_a_look_has_shown_is_known_afterwards(memory: Memory, client: FakeClient) -> None:
+    """The LIST is as of version 30: of namespace one it shows ``a`` alone."""
+    memory.note("services", "ADDED", named("newer", "one", version=31))
+    now = Now(cast("Client", client), memory)
+    assert await now.list(SERVICE, namespace="one") == [named("a", "one")]
+
+    names = {body["metadata"]["name"] for body in await memory.list(SERVICE, namespace="one")}
+    assert names == {"a", "newer"}
+    assert len(await memory.list(SERVICE, namespace="two")) == 1
+    memory.note("services", "MODIFIED", named("b", "one", version=29))
+    assert await memory.get(SERVICE, name="b", namespace="one") is None
+
+
+async def test_what_a_look_has_not_found_is_gone(memory: Memory, client: FakeClient) -> None:
+    async def nothing(*_: Any, **__: Any) -> None:
+        return None
+
+    client.get = nothing  # type: ignore[method-assign]
+    now = Now(cast("Client", client), memory)
+    assert await now.get(NAMESPACE, name="one") is None
+    assert await memory.get(NAMESPACE, name="one") is None
+    assert await memory.get(NAMESPACE, name="two")
+
+
+@pytest.mark.parametrize("value", [2**70, "\ud800"])
+async def test_whatever_the_api_server_took_is_kept(memory: Memory, value: Any) -> None:
+    body = named("a", "one", version=11) | {"status": {"x": value}}
+    memory.note("services", "MODIFIED", body)
+
+    assert await memory.get(SERVICE, name="a", namespace="one") == body
 
 
 async def test_what_is_newer_than_a_list_stays_and_all_else_is_as_listed(memory: Memory) -> None:
@@ -135,7 +179,7 @@ async def test_whenever_a_list_is_made_what_is_known_is_what_there_is(
 ) -> None:
     """Changes come as events in their order; the LIST shows the first ``listed`` of them, and its answer comes after
     the first ``heard`` events."""
-    memory = Memory(otherwise=Live(cast("Client", None), recent=True))
+    memory = Memory(otherwise=Recent(cast("Client", None)))
     memory.settle(SERVICE, Listing(Store(), 1))
 
     def tell(number: int, name: str, is_there: bool) -> None:
@@ -159,10 +203,10 @@ def _after(changes: list[tuple[int, str, bool]]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("count", "lists"), [(MANY, MANY), (MANY + 1, 1)])
 async def test_of_many_namespaces_all_are_listed_at_once(
-    live: Live, client: FakeClient, count: int, lists: int
+    memory: Memory, client: FakeClient, count: int, lists: int
 ) -> None:
     names = [f"n{number}" for number in range(count)]
-    found = await live.within(SERVICE, names)
+    found = await Now(cast("Client", client), memory).within(SERVICE, names)
 
     assert found == {name: [named("a", name)] for name in names}
     assert len(client.asked) == lists

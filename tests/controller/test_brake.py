@@ -95,3 +95,20 @@ def test_what_adds_does_not_wait() -> None:
 
     assert {step.action for step in held.steps} >= {"create"}
     assert not held.takes_away
+
+
+def test_a_second_look_counts_only_for_what_the_first_has_seen() -> None:
+    cluster = Cluster()
+    cluster.hold("a", policies=11, now=0)
+    assert cluster.hold("b", policies=1, now=1) == (0, APART_SECONDS)
+
+    assert cluster.hold("b", policies=50, now=31) == (1, APART_SECONDS)
+
+
+def test_a_namespace_that_has_become_idle_waits_for_nothing() -> None:
+    cluster = Cluster()
+    cluster.hold("a", policies=26, now=0)
+    cluster.brake.forget("a")
+    assert cluster.brake.held == 0
+
+    assert cluster.hold("b", policies=1, now=1) == (1, 0)

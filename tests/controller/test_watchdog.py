@@ -11,7 +11,7 @@ import pytest
 from appconnectivity.cluster import errors
 from appconnectivity.cluster.client import Client, Listing
 from appconnectivity.cluster.kinds import NAMESPACE
-from appconnectivity.cluster.reads import Live, Memory
+from appconnectivity.cluster.reads import Memory, Recent
 from appconnectivity.cluster.store import Store
 from appconnectivity.controller import sweep as sweep_module
 from appconnectivity.controller.metrics import Metrics
@@ -70,7 +70,7 @@ def sweeper(clock: Clock, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -
         interval=300.0,
         clock=clock,
         ledgers={kind: Ledger() for kind in (api.PLURAL, POLICIES, template.PLURAL)},
-        memory=Memory(otherwise=Live(cast("Client", client), recent=True)),
+        memory=Memory(otherwise=Recent(cast("Client", client))),
     )
 
 

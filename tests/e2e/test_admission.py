@@ -13,7 +13,7 @@ from appconnectivity.cluster.apply import Applier
 from appconnectivity.cluster.client import Client, load_configuration
 from appconnectivity.core.compile import Compiled
 from appconnectivity.core.plan import plan
-from appconnectivity.core.policy import is_ours
+from appconnectivity.core.policy import FIELD_MANAGER, is_ours
 from builders import compile_, facts, flow, obj
 from cluster.controlplane import ControlPlane
 from cluster.operator import Operator
@@ -63,6 +63,26 @@ async def test_a_policy_that_somebody_made_meanwhile_stays_theirs(client: Client
     assert without_managers(after) == without_managers(before)
     assert not is_ours(after)
     assert [entry["manager"] for entry in after["metadata"]["managedFields"]] == ["kubectl-client-side-apply"]
+
+
+@pytest.mark.parametrize("is_replaced", [True, False], ids=["replaced", "gone"])
+async def test_an_update_is_of_the_policy_that_was_read_and_of_no_other(
+    client: Client, team: Team, is_replaced: bool
+) -> None:
+    """What was heard of it may be old: by now somebody else's may stand there under the same name."""
+    wanted = compiled(team)
+    heard = [policy.to_dict() for policy in wanted.policies]
+    for body in heard:
+        body["metadata"] |= {"uid": "of-the-one-that-was-ours", "resourceVersion": "1"}
+        body["metadata"]["managedFields"] = [{"manager": FIELD_MANAGER, "operation": "Apply"}]
+        body["spec"]["podSelector"] = {"matchLabels": {"it": "was-another"}}
+    if is_replaced:
+        team.apply(theirs(wanted, EGRESS))
+    before = team.policies()
+    applied = await Applier(client).apply(plan(wanted, heard), wanted)
+
+    assert EGRESS in applied.stale
+    assert team.policies().get(EGRESS) == before.get(EGRESS)
 
 
 async def test_a_repair_that_was_overtaken_is_a_conflict(client: Client, team: Team) -> None:

@@ -135,7 +135,7 @@ class Applier:
         assert step.policy is not None  # all other steps write one
         # Without force a name that somebody else has taken meanwhile is a conflict; force only on what is ours.
         is_new = step.action is Action.CREATE
-        body = await self._client.apply(NETWORK_POLICY, step.policy.to_dict(), force=not is_new)
+        body = await self._apply(_desired(step), force=not is_new)
         if is_new and not _is_alone(body):
             await self._withdraw(step.policy)
             raise errors.Conflict(f"{step.name} was made by somebody else meanwhile")
@@ -144,6 +144,14 @@ class Applier:
         if not matches(step.policy, body):
             raise errors.Rejected(f"{step.name} was changed by an admission webhook or policy while it was written")
         return body
+
+    async def _apply(self, body: dict[str, Any], *, force: bool) -> dict[str, Any]:
+        try:
+            return await self._client.apply(NETWORK_POLICY, body, force=force)
+        except errors.Rejected as error:
+            if "uid" in body["metadata"] and "metadata.uid" in str(error):
+                raise errors.Conflict(f"{body['metadata']['name']} is another object by now") from error
+            raise
 
     async def _withdraw(self, policy: Policy) -> None:
         """Gives up every field that we applied: what nobody else owns goes, the rest stays as its owner has it."""
@@ -160,6 +168,15 @@ class Applier:
             owners = desired["metadata"]["ownerReferences"]
             operations.append({"op": "add", "path": "/metadata/ownerReferences", "value": owners})
         return await self._client.patch(NETWORK_POLICY, body, operations, if_unchanged=True)
+
+
+def _desired(step: Step) -> dict[str, Any]:
+    """With the uid of what was read: another object of that name, or none by now, is a conflict."""
+    assert step.policy is not None  # only what is to stand is written
+    body = step.policy.to_dict()
+    if step.observed is None:
+        return body
+    return body | {"metadata": body["metadata"] | {"uid": step.observed["metadata"]["uid"]}}
 
 
 def _is_alone(body: dict[str, Any]) -> bool:

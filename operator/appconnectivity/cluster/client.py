@@ -107,7 +107,7 @@ class Listing:
 class Client:
     """The API server. ``observer`` is told of each answer: verb, plural, HTTP status (0: none came).
 
-    ``wrote`` is told of each object that was written, as it is then.
+    ``wrote`` is told of each object that was written, as it is then, or deleted, as of an event: plural, type, object.
 
     ``agent`` is what it calls itself, which the API server's audit log has. ``may_write`` is asked before each write,
     also when it is tried again: False makes it errors.Unavailable.
@@ -131,7 +131,7 @@ class Client:
         self._may_write = may_write
         self._agent = agent
         self.versions = Versions()
-        self.wrote: Callable[[Kind, dict[str, Any]], None] = lambda *_: None
+        self.wrote: Callable[[str, str, Body], None] = lambda *_: None
         self._slots = asyncio.Semaphore(in_flight)
 
     async def close(self) -> None:
@@ -187,11 +187,11 @@ class Client:
                 self.versions.doubt(kind.plural)
         return await self._items(kind, namespace, query | {"limit": str(PAGE_SIZE)})
 
-    async def everything(self, kind: Kind, *, name: str = "") -> Listing:
-        """As ``list`` as of now, of all namespaces."""
+    async def everything(self, kind: Kind, *, namespace: str = "", name: str = "") -> Listing:
+        """As ``list`` as of now."""
         query = {"limit": str(PAGE_SIZE)} | ({"fieldSelector": f"metadata.name={name}"} if name else {})
         store, version = Store(), 0
-        async for page in self._pages(kind, "", query):
+        async for page in self._pages(kind, namespace, query):
             version = version_of(page)
             for body in page["items"]:
                 store.put(body)
@@ -240,6 +240,8 @@ class Client:
             await self._request("delete", kind, _path_of(kind, body), body={"preconditions": preconditions})
         except errors.NotFound:
             return
+        else:
+            self.wrote(kind.plural, "DELETED", body)
         finally:
             self.versions.doubt(kind.plural)  # the answer has no version
 
@@ -266,7 +268,7 @@ class Client:
             else:
                 self.versions.note(kind.plural, answer)
                 if verb in ("patch", "create"):
-                    self.wrote(kind, answer)
+                    self.wrote(kind.plural, "MODIFIED", answer)
                 return answer
         raise AssertionError("unreachable: the last attempt returns or raises")
 

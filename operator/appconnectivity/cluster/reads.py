@@ -1,4 +1,4 @@
-"""Where an observation reads: from the API server, as of now or as new as what was heard; or from memory of that."""
+"""Where an observation reads: from memory of what was heard, or from the API server: as new as that, or as of now."""
 
 from __future__ import annotations
 
@@ -32,35 +32,59 @@ class Reads(Protocol):
 
 
 @dataclass(frozen=True)
-class Live:
-    """The API server, as of now; or ``recent``, not older than any event or answer that was heard."""
+class Recent:
+    """The API server, not older than any event or answer that was heard."""
 
     client: Client
-    recent: bool
 
     async def get(self, kind: Kind, *, name: str, namespace: str = "") -> Body | None:
-        return await self.client.get(kind, name=name, namespace=namespace, recent=self.recent)
+        return await self.client.get(kind, name=name, namespace=namespace, recent=True)
 
     async def list(self, kind: Kind, *, namespace: str = "", label_selector: str = "") -> Bodies:
-        return await self.client.list(kind, namespace=namespace, label_selector=label_selector, recent=self.recent)
+        return await self.client.list(kind, namespace=namespace, label_selector=label_selector, recent=True)
 
     async def within(self, kind: Kind, namespaces: Collection[str]) -> dict[str, Bodies]:
-        if len(namespaces) > MANY:  # as of now: only such a LIST is paged
-            found = _by_namespace(await self.client.list(kind))
-            return {namespace: found.get(namespace, []) for namespace in namespaces}
         lists = await asyncio.gather(*(self.list(kind, namespace=namespace) for namespace in namespaces))
         return dict(zip(namespaces, lists, strict=True))
 
 
+@dataclass(frozen=True)
+class Now:
+    """The API server as of now. ``memory`` is told: else the next pass would go by what this one knows to be wrong."""
+
+    client: Client
+    memory: Memory
+
+    async def get(self, kind: Kind, *, name: str, namespace: str = "") -> Body | None:
+        body = await self.client.get(kind, name=name, namespace=namespace)
+        self.memory.looked_for(kind, namespace, name, body)
+        return body
+
+    async def list(self, kind: Kind, *, namespace: str = "", label_selector: str = "") -> Bodies:
+        if label_selector:
+            return await self.client.list(kind, namespace=namespace, label_selector=label_selector)
+        listing = await self.client.everything(kind, namespace=namespace)
+        self.memory.saw(kind, namespace or None, listing)
+        return listing.store.bodies()
+
+    async def within(self, kind: Kind, namespaces: Collection[str]) -> dict[str, Bodies]:
+        if len(namespaces) <= MANY:
+            lists = await asyncio.gather(*(self.list(kind, namespace=namespace) for namespace in namespaces))
+            return dict(zip(namespaces, lists, strict=True))
+        listing = await self.client.everything(kind)
+        self.memory.saw(kind, None, listing)
+        return {namespace: listing.store.bodies(namespace) for namespace in namespaces}
+
+
 class Memory:
     """Every object of some kinds as it was last heard of: begun by a LIST, kept by events and by the answers to our own
-    writes, and put right by each further LIST. Of other kinds ``otherwise`` tells."""
+    writes and looks, and put right by each further LIST. Of other kinds ``otherwise`` tells."""
 
     def __init__(self, *, otherwise: Reads) -> None:
         self._otherwise = otherwise
         self._stores: dict[Kind, Store] = {}
         self._as_of: dict[Kind, int] = {}
-        self._since: dict[tuple[Kind, str, str], tuple[int, Body | None]] = {}
+        self._gone: dict[Kind, dict[tuple[str, str], int]] = {}
 
     async def get(self, kind: Kind, *, name: str, namespace: str = "") -> Body | None:
         if kind not in self._stores:
@@ -79,44 +103,60 @@ class Memory:
 
     def settle(self, kind: Kind, listing: Listing) -> None:
         """Takes a LIST as of now over; what was heard meanwhile and is newer stays, unless the store was put back."""
-        self._stores[kind] = listing.store
+        before, gone = self._stores.get(kind, Store()), self._gone.get(kind, {})
         is_put_back = listing.version < self._as_of.get(kind, 0)
-        self._as_of[kind] = listing.version
-        heard = {key: event for key, event in self._since.items() if key[0] is kind}
-        for key, (version, body) in heard.items():
-            del self._since[key]
-            if version > listing.version and not is_put_back:
-                self._take(key, version, body)
+        self._stores[kind], self._as_of[kind], self._gone[kind] = listing.store, listing.version, {}
+        if is_put_back:
+            return
+        for key in before.keys():  # noqa: SIM118 - no mapping
+            if (before.version(*key) or 0) > listing.version:
+                listing.store.take(before, *key)
+        for key, version in gone.items():
+            if version > listing.version:
+                self._drop(kind, key, version)
+
+    def saw(self, kind: Kind, namespace: str | None, listing: Listing) -> None:
+        """A LIST as of now of one namespace (None: of all)."""
+        if kind not in self._stores:
+            return
+        for key in self._stores[kind].keys(namespace):
+            is_listed = listing.store.version(*key) is not None
+            if not is_listed and (self._stores[kind].version(*key) or 0) <= listing.version:
+                self._drop(kind, key, listing.version)
+        for body in listing.store.bodies():
+            self.note(kind.plural, "MODIFIED", body)
+
+    def looked_for(self, kind: Kind, namespace: str, name: str, body: Body | None) -> None:
+        """An object as it is now; None where there is none."""
+        if kind not in self._stores:
+            return
+        known = self._stores[kind].version(namespace, name)
+        if body is not None:
+            self.note(kind.plural, "MODIFIED", body)
+        elif known is not None:
+            self._drop(kind, (namespace, name), known)
 
     def note(self, plural: str, event_type: str | None, body: Body) -> None:
-        """An event. One that is older than what is known is late, but for those of a new LIST (type None)."""
+        """An event, or what is as good as one. One that is older than what is known is late, but for those of a LIST
+        with which a watch begins (type None)."""
         kind = next((kind for kind in self._stores if kind.plural == plural), None)
         if kind is None:
             return
-        key, version = _key(kind, body), version_of(body)
-        if event_type is None or version >= self._stores[kind].version(*key[1:]):
-            self._take(key, version, None if event_type == "DELETED" else body)
-
-    def wrote(self, kind: Kind, body: Body) -> None:
-        """The answer to a write of our own; its event may have come before it."""
-        if kind in self._stores:
-            self.note(kind.plural, "MODIFIED", body)
-
-    def _take(self, key: tuple[Kind, str, str], version: int, body: Body | None) -> None:
-        self._since[key] = (version, body)
-        if body is None:
-            self._stores[key[0]].drop(*key[1:])
+        key, version = _key(body), version_of(body)
+        known = self._stores[kind].version(*key)
+        last = known - 1 if known is not None else max(self._as_of[kind], self._gone[kind].get(key, 0))
+        if event_type is not None and version <= last:
+            return
+        if event_type == "DELETED":
+            self._drop(kind, key, version)
         else:
-            self._stores[key[0]].put(body)
+            self._stores[kind].put(body)
+            self._gone[kind].pop(key, None)
+
+    def _drop(self, kind: Kind, key: tuple[str, str], version: int) -> None:
+        self._stores[kind].drop(*key)
+        self._gone[kind][key] = max(version, self._gone[kind].get(key, 0))
 
 
-def _key(kind: Kind, body: Body) -> tuple[Kind, str, str]:
-    metadata = body["metadata"]
-    return kind, metadata.get("namespace", ""), metadata["name"]
-
-
-def _by_namespace(bodies: Bodies) -> dict[str, Bodies]:
-    found: dict[str, Bodies] = {}
-    for body in bodies:
-        found.setdefault(body["metadata"]["namespace"], []).append(body)
-    return found
+def _key(body: Body) -> tuple[str, str]:
+    return body["metadata"].get("namespace", ""), body["metadata"]["name"]

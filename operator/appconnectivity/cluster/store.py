@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -27,26 +28,35 @@ class Store:
     def put(self, body: Body) -> None:
         metadata = body["metadata"]
         managers = [_without_fields(entry) for entry in metadata.get("managedFields") or ()]
-        text = orjson.dumps({**body, "metadata": {**metadata, "managedFields": managers}})
+        text = _text({**body, "metadata": {**metadata, "managedFields": managers}})
         packed = _Packed(metadata.get("uid", ""), version_of(body), text)
         self._packed.setdefault(metadata.get("namespace", ""), {})[metadata["name"]] = packed
 
     def drop(self, namespace: str, name: str) -> None:
         self._packed.get(namespace, {}).pop(name, None)
 
+    def take(self, other: Store, namespace: str, name: str) -> None:
+        """The object as ``other`` has it."""
+        self._packed.setdefault(namespace, {})[name] = other._packed[namespace][name]
+
     def get(self, namespace: str, name: str) -> dict[str, Any] | None:
         packed = self._packed.get(namespace, {}).get(name)
-        return orjson.loads(packed.text) if packed else None
+        return _body(packed.text) if packed else None
 
-    def version(self, namespace: str, name: str) -> int:
-        """The resourceVersion; 0 where there is no such object."""
+    def version(self, namespace: str, name: str) -> int | None:
+        """The resourceVersion; None where there is no such object."""
         packed = self._packed.get(namespace, {}).get(name)
-        return packed.version if packed else 0
+        return packed.version if packed else None
 
     def bodies(self, namespace: str | None = None) -> list[dict[str, Any]]:
         """Those of one namespace, or all."""
         groups = self._packed.values() if namespace is None else [self._packed.get(namespace, {})]
-        return [orjson.loads(packed.text) for group in groups for packed in group.values()]
+        return [_body(packed.text) for group in groups for packed in group.values()]
+
+    def keys(self, namespace: str | None = None) -> list[tuple[str, str]]:
+        """Namespaces and names, of one namespace or all."""
+        places = self._packed.keys() if namespace is None else [namespace]
+        return [(place, name) for place in places for name in self._packed.get(place, {})]
 
     @property
     def namespaces(self) -> Collection[str]:
@@ -66,3 +76,18 @@ def version_of(body: Body) -> int:
 
 def _without_fields(entry: Body) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key != "fieldsV1"}
+
+
+def _text(body: Body) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # numbers of more than 64 bits, and text that is none: what the API server took is kept
+        return json.dumps(body).encode()
+
+
+def _body(text: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        found = json.loads(text)
+    return dict(found)

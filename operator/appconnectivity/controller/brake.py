@@ -20,14 +20,6 @@ FREELY, SHARE = 10, 0.3
 Body = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class _Riddles:
-    """So many policies of one namespace, to go since that time."""
-
-    since: float
-    count: int
-
-
 @dataclass
 class Brake:
     """Counts, over all namespaces, the policies that are to go since the objects that own them are not listed.
@@ -36,12 +28,15 @@ class Brake:
     """
 
     is_gone: Callable[[str], bool]
-    _waiting: dict[str, _Riddles] = field(default_factory=dict)
-    _released: list[_Riddles] = field(default_factory=list)
+    _waiting: dict[str, dict[str, float]] = field(default_factory=dict)
+    _released: list[tuple[float, int]] = field(default_factory=list)
 
     @property
     def held(self) -> int:
-        return sum(riddles.count for riddles in self._waiting.values())
+        return sum(map(len, self._waiting.values()))
+
+    def forget(self, namespace: str) -> None:
+        self._waiting.pop(namespace, None)
 
     def hold(
         self, namespace: str, steps: Plan, *, bodies: Iterable[Body], total: int, now: float
@@ -51,25 +46,22 @@ class Brake:
         ``bodies`` are the objects that are listed, ``total`` is the number of all our policies, ``now`` in seconds.
         """
         listed = {body["metadata"]["uid"] for body in bodies}
-        count = sum(step.action is Action.DELETE and self._is_riddle(step, listed) for step in steps.steps)
-        before = self._waiting.pop(namespace, _Riddles(now, count))
-        if not count:
+        riddles = {s.name for s in steps.steps if s.action is Action.DELETE and self._is_riddle(s, listed)}
+        before = self._waiting.pop(namespace, {})
+        since = {name: before.get(name, now) for name in riddles}
+        waiting = {name: at for name, at in since.items() if now - at < APART_SECONDS}
+        self._released = [(at, count) for at, count in self._released if now - at < APART_SECONDS]
+        together = len(waiting) + self.held + sum(count for _, count in self._released)
+        if not waiting or together <= max(FREELY, SHARE * total):
+            self._released += [(now, len(waiting))] if waiting else []
             return steps, 0.0
-        self._released = [riddles for riddles in self._released if now - riddles.since < APART_SECONDS]
-        together = count + self.held + sum(riddles.count for riddles in self._released)
-        wait = before.since + APART_SECONDS - now
-        if wait <= 0 or together <= max(FREELY, SHARE * total):
-            self._released.append(_Riddles(now, count))
-            return steps, 0.0
-        self._waiting[namespace] = _Riddles(before.since, count)
-        return Plan(tuple(step for step in steps.steps if not _opens(step))), wait
+        self._waiting[namespace] = waiting
+        going = (
+            s for s in steps.steps if s.name not in waiting and not (s.is_transition and s.action is Action.CREATE)
+        )
+        return Plan(tuple(going)), min(waiting.values()) + APART_SECONDS - now
 
     def _is_riddle(self, step: Step, listed: set[str]) -> bool:
         """An orphan is none: somebody has taken its owner from it."""
         uids = {owner.uid for owner in owners_of(step.observed)} if step.observed else set()
         return bool(uids) and uids.isdisjoint(listed) and not any(map(self.is_gone, uids))
-
-
-def _opens(step: Step) -> bool:
-    """Also what keeps a namespace open while its policies go has to wait."""
-    return step.action is Action.DELETE or step.is_transition

@@ -18,7 +18,7 @@ from appconnectivity.cluster.kinds import (
     TEMPLATE,
 )
 from appconnectivity.cluster.observe import Observer
-from appconnectivity.cluster.reads import Live, Memory
+from appconnectivity.cluster.reads import Memory, Now, Recent
 from appconnectivity.cluster.report import Reporter
 from appconnectivity.cluster.rollout import Onboarder
 from appconnectivity.controller.brake import Brake
@@ -27,7 +27,7 @@ from appconnectivity.controller.probes import Probes, Watchdog
 from appconnectivity.controller.queue import WorkQueue
 from appconnectivity.controller.reconcile import Reconciler
 from appconnectivity.controller.rollouts import Rollouts
-from appconnectivity.controller.sweep import Ledger, Sweeper
+from appconnectivity.controller.sweep import REMEMBERED, Ledger, Sweeper
 from appconnectivity.controller.triggers import Triggers, templates_concerned
 from appconnectivity.controller.worker import Result, Worker
 from appconnectivity.settings import Settings
@@ -49,9 +49,9 @@ class Controller:
         self._client = client
         self._queue, self._templates = WorkQueue(), WorkQueue()
         self._triggers = Triggers(dns_services=frozenset(settings.dns_candidates()))
-        self._ledgers = {kind.plural: Ledger() for kind in (APP_CONNECTIVITY, NETWORK_POLICY, TEMPLATE)}
-        self._memory = Memory(otherwise=Live(client, recent=True))
-        client.wrote = self._memory.wrote
+        self._ledgers = {kind.plural: Ledger() for kind in (*REMEMBERED, TEMPLATE)}
+        self._memory = Memory(otherwise=Recent(client))
+        client.wrote = self._memory.note
         self._rollouts = self._make_rollouts(metrics)
         self._reconciler = self._make_reconciler(metrics)
         self._sweeper = Sweeper(
@@ -85,7 +85,7 @@ class Controller:
         options = self._settings.options()
         return Reconciler(
             observer=Observer(
-                now=Live(self._client, recent=False),
+                now=Now(self._client, self._memory),
                 recent=self._memory,
                 options=options,
                 dns_services=self._settings.dns_candidates(),

@@ -58,12 +58,16 @@ class Reconciler:
     disturbed: Callable[[str, Iterable[Body]], bool] = lambda *_: False
     _written: dict[str, dict[str, str]] = field(default_factory=dict)
     _repairs: dict[str, RepairLog] = field(default_factory=dict)
+    _doubted: set[str] = field(default_factory=set)
 
     async def reconcile(self, namespace: str) -> Result:
         """One pass. Raises errors.Unavailable where something could not be read: then nothing was concluded."""
-        decision = await self._decide(namespace, self.observer.recent)
+        decision = None
+        if namespace not in self._doubted:
+            decision = await self._decide(namespace, self.observer.recent)
         if decision is None or (isinstance(decision, Decision) and self._needs_proof(decision)):
             decision = await self._decide(namespace, self.observer.now)
+        self._doubted.discard(namespace)
         if isinstance(decision, Decision):
             return await self._carry_out(self._braked(decision))
         return decision or self._forget(namespace)
@@ -112,6 +116,8 @@ class Reconciler:
         applied = await self.applier.apply(decision.steps, decision.compiled)
         self._record(decision, applied)
         await self._tell_of_drift(decision, applied, drifts)
+        if applied.stale or not applied.conflicts <= decision.steps.conflicts:
+            self._doubted.add(decision.namespace)  # it is not as it was heard of
         if applied.stale:
             return Result(complete=False)
         outcome = self._outcome(decision, applied)
@@ -250,6 +256,8 @@ class Reconciler:
     def _forget(self, namespace: str) -> Result:
         self.triggers.forget(namespace)
         self._repairs.pop(namespace, None)
+        self.brake.forget(namespace)
+        self.metrics.held.set(self.brake.held)
         if self._written.pop(namespace, None) is not None:
             self.metrics.forget_namespace(namespace)
         return Result(complete=True)

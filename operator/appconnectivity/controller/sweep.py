@@ -55,7 +55,8 @@ class Ledger:
     def note(self, event_type: str | None, body: Body) -> None:
         metadata = body.get("metadata") or {}
         version = metadata.get("resourceVersion", "")
-        self.versions[metadata.get("uid", "")] = f"{_ENDED}{version}" if event_type == "DELETED" else version
+        is_ending = event_type == "DELETED" or metadata.get("deletionTimestamp")
+        self.versions[metadata.get("uid", "")] = f"{_ENDED}{version}" if is_ending else version
 
     def has_heard_of(self, body: Body) -> bool:
         return (body.get("metadata") or {}).get("uid") in self.versions
@@ -70,7 +71,7 @@ class Ledger:
         for uid in unlisted & self._unlisted:
             del self.versions[uid]
         self._unlisted = unlisted
-        return {uid: version for uid, version in listed.items() if self.versions.get(uid) != version}
+        return {u: version for u, version in listed.items() if self.versions.get(u) not in (version, _ENDED + version)}
 
     def still_missing(self, suspects: Mapping[str, str], *, before: Mapping[str, str]) -> int:
         """Suspects of which nothing has been heard since ``before`` was taken."""
@@ -158,9 +159,9 @@ class Sweeper:
         self.last_success = self.clock()
         self.api_is_down = False
         self.metrics.last_sweep.set_to_current_time()
-        for kind in (APP_CONNECTIVITY, NETWORK_POLICY, TEMPLATE):
-            if kind in seen:
-                self._suspect(kind.plural, seen[kind].store)
+        for kind, listing in seen.items():
+            if kind.plural in self.ledgers:
+                self._suspect(kind.plural, listing.store)
 
     def has_shown(self, plural: str, body: Body) -> bool:
         """True where the first sweep has seen this object as it is here, or newer, and there was no other sweep yet:
