@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from appconnectivity.controller.brake import APART_SECONDS, FREELY, Brake
+from appconnectivity.controller.brake import APART_SECONDS, FREELY, SOON_SECONDS, Brake
 from appconnectivity.core.plan import Plan, plan
 from builders import compile_, flow, obj, observed
 
@@ -34,8 +34,10 @@ def deletions(count: int) -> Plan:
     return plan(EMPTY, [body for body in observed(made) if body["metadata"]["name"].startswith("shop.")][:count])
 
 
-def test_a_few_go_at_once() -> None:
-    assert Cluster().hold("one", policies=FREELY, now=0) == (FREELY, 0)
+def test_a_few_are_soon_looked_at_once_more() -> None:
+    cluster = Cluster()
+    assert cluster.hold("one", policies=FREELY, now=0) == (0, SOON_SECONDS)
+    assert cluster.hold("one", policies=FREELY, now=SOON_SECONDS) == (FREELY, 0)
 
 
 def test_many_are_looked_at_once_more() -> None:
@@ -50,9 +52,10 @@ def test_many_are_looked_at_once_more() -> None:
 
 def test_many_namespaces_with_a_few_each_are_many() -> None:
     cluster = Cluster()
-    gone = [cluster.hold(f"n{number}", policies=4, now=number)[0] for number in range(5)]
+    waits = [cluster.hold(f"n{number}", policies=4, now=0)[1] for number in range(4)]
 
-    assert gone == [4, 4, 0, 0, 0]
+    assert waits == [SOON_SECONDS, SOON_SECONDS, APART_SECONDS, APART_SECONDS]
+    assert cluster.hold("n0", policies=4, now=SOON_SECONDS) == (0, APART_SECONDS - SOON_SECONDS)
 
 
 def test_a_look_that_finds_the_objects_again_is_not_the_first_of_two() -> None:
@@ -63,9 +66,9 @@ def test_a_look_that_finds_the_objects_again_is_not_the_first_of_two() -> None:
     assert cluster.hold("one", policies=20, now=40) == (0, APART_SECONDS)
 
 
-@pytest.mark.parametrize(("total", "gone"), [(100, 30), (99, 0)])
-def test_of_very_many_a_share_may_go_at_once(total: int, gone: int) -> None:
-    assert Cluster(total=total).hold("one", policies=30, now=0)[0] == gone
+@pytest.mark.parametrize(("total", "wait"), [(100, SOON_SECONDS), (99, APART_SECONDS)])
+def test_of_very_many_a_share_are_few(total: int, wait: float) -> None:
+    assert Cluster(total=total).hold("one", policies=30, now=0) == (0, wait)
 
 
 def test_what_was_told_to_be_deleted_is_no_riddle() -> None:
@@ -111,4 +114,4 @@ def test_a_namespace_that_has_become_idle_waits_for_nothing() -> None:
     cluster.brake.forget("a")
     assert cluster.brake.held == 0
 
-    assert cluster.hold("b", policies=1, now=1) == (1, 0)
+    assert cluster.hold("b", policies=1, now=1) == (0, SOON_SECONDS)

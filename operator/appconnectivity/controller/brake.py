@@ -1,4 +1,4 @@
-"""Deletions on a large scale that nobody is known to have asked for wait, and are looked at twice.
+"""Deletions that nobody is known to have asked for wait, and are looked at twice.
 
 A server that once answers with an empty LIST, and says 200, must not cost a cluster its policies.
 """
@@ -12,9 +12,9 @@ from typing import Any
 from appconnectivity.core.plan import Action, Plan, Step
 from appconnectivity.core.policy import owners_of
 
-# Two looks with the same result, so far apart, are believed.
-APART_SECONDS = 30.0
-# So many policies, or this share of all, may go at once.
+# Two looks with the same result, so far apart, are believed: where it is only a few policies, and where it is more than
+# so many, or than this share of all.
+SOON_SECONDS, APART_SECONDS = 1.0, 30.0
 FREELY, SHARE = 10, 0.3
 
 Body = Mapping[str, Any]
@@ -49,17 +49,18 @@ class Brake:
         riddles = {s.name for s in steps.steps if s.action is Action.DELETE and self._is_riddle(s, listed)}
         before = self._waiting.pop(namespace, {})
         since = {name: before.get(name, now) for name in riddles}
-        waiting = {name: at for name, at in since.items() if now - at < APART_SECONDS}
         self._released = [(at, count) for at, count in self._released if now - at < APART_SECONDS]
-        together = len(waiting) + self.held + sum(count for _, count in self._released)
-        if not waiting or together <= max(FREELY, SHARE * total):
-            self._released += [(now, len(waiting))] if waiting else []
+        together = len(since) + self.held + sum(count for _, count in self._released)
+        apart = SOON_SECONDS if together <= max(FREELY, SHARE * total) else APART_SECONDS
+        waiting = {name: at for name, at in since.items() if now - at < apart}
+        self._released += [(now, len(since) - len(waiting))]
+        if not waiting:
             return steps, 0.0
         self._waiting[namespace] = waiting
         going = (
             s for s in steps.steps if s.name not in waiting and not (s.is_transition and s.action is Action.CREATE)
         )
-        return Plan(tuple(going)), min(waiting.values()) + APART_SECONDS - now
+        return Plan(tuple(going)), min(waiting.values()) + apart - now
 
     def _is_riddle(self, step: Step, listed: set[str]) -> bool:
         """An orphan is none: somebody has taken its owner from it."""
