@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
 import kopf
 
-from appconnectivity.cluster.client import Client
+from appconnectivity.cluster.client import Client, Connection
 from appconnectivity.core import api, template
 
 Notice = Callable[[str, str | None, Mapping[str, Any]], None]
 
 # A token that was refused once is not tried again by kopf unless it is a new one; so each is new after this time.
 CREDENTIALS_LAST = timedelta(minutes=10)
+# When a watch has ended kopf asks for the next one at once, and if that ends at once, too, a thousand times a second.
+PAUSE_SECONDS = 1.0
 
 _WATCHED = (
     (api.GROUP, api.VERSION, api.PLURAL),
@@ -39,6 +43,25 @@ class _NothingKept(kopf.DiffBaseStorage):
         return
 
 
+class Pace:
+    """A client's middleware: of requests for the same, one begins in a second; of others each at once."""
+
+    def __init__(self) -> None:
+        self._free: dict[tuple[str, bool], float] = {}
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        what = (request.url.path, "watch" in request.url.query)
+        now = asyncio.get_running_loop().time()
+        begins = max(now, self._free.get(what, now))
+        self._free[what] = begins + PAUSE_SECONDS
+        await asyncio.sleep(begins - now)
+        if request.session.closed:  # there are new credentials: kopf takes them when it hears this
+            raise RuntimeError("Session is closed")
+        return await handler(request)
+
+
 def registry(*, notice: Notice, client: Client) -> kopf.OperatorRegistry:
     """Handlers that pass every event on, and log in with our client's credentials."""
     made = kopf.OperatorRegistry()
@@ -47,21 +70,36 @@ def registry(*, notice: Notice, client: Client) -> kopf.OperatorRegistry:
             _noticing(notice, plural)
         )
 
+    pace = Pace()
+
     @kopf.on.login(registry=made)
-    async def login(**_: Any) -> kopf.ConnectionInfo:
+    async def login(**_: Any) -> kopf.AiohttpSession:
         found = await client.connection()
-        return kopf.ConnectionInfo(
+        return kopf.AiohttpSession(
             server=found.server,
-            ca_path=found.ca_path,
-            token=found.token,
-            scheme="Bearer" if found.token else None,
-            certificate_path=found.certificate_path,
-            private_key_path=found.private_key_path,
-            insecure=found.insecure,
+            aiohttp_session=_session(found, pace),
             expiration=datetime.now(UTC) + CREDENTIALS_LAST,
         )
 
     return made
+
+
+def _session(found: Connection, pace: Pace) -> aiohttp.ClientSession:
+    """As kopf makes it of a ConnectionInfo, but with a pace."""
+    info = kopf.ConnectionInfo(
+        server=found.server,
+        ca_path=found.ca_path,
+        token=found.token,
+        certificate_path=found.certificate_path,
+        private_key_path=found.private_key_path,
+        insecure=found.insecure,
+    )
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=found.proxy,
+        middlewares=(pace,),
+    )
 
 
 def settings() -> kopf.OperatorSettings:

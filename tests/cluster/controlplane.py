@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -117,7 +119,7 @@ class ControlPlane:
         """What the API server has answered, oldest first, for one user or all."""
         lines = self.audit_log.read_text().splitlines() if self.audit_log.exists() else []
         events = [json.loads(line) for line in lines if line.endswith("}")]
-        return [event for event in events if not user or event["user"]["username"] == user]
+        return [event for event in events if not user or event["user"].get("username") == user]
 
     def writes(self, *, user: str, since: int = 0) -> list[dict[str, Any]]:
         """The writing requests of a user, from the ``since``-th on."""
@@ -133,11 +135,30 @@ class ControlPlane:
         self._launch("kube-apiserver", self._apiserver_flags())
         self._await_answer("kube-apiserver", "/readyz")
 
+    def keep_store(self) -> Path:
+        """A copy of what etcd holds now."""
+        kept, etcd = self.directory / f"etcd-{time.monotonic_ns()}", self.pids["etcd"]
+        os.kill(etcd, signal.SIGSTOP)
+        os.waitid(os.P_PID, etcd, os.WSTOPPED)
+        try:
+            shutil.copytree(self._store, kept)
+        finally:
+            os.kill(etcd, signal.SIGCONT)
+        return kept
+
+    def put_back(self, kept: Path) -> None:
+        """All of it stops, etcd gets the older state, and all of it starts, on the same ports."""
+        self._stop(grace=0.5)
+        shutil.rmtree(self._store)
+        shutil.copytree(kept, self._store)
+        self._start_programs()
+
     def close(self) -> None:
         self._stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _prepare(self) -> None:
+        self._store = self.directory / "etcd"
         authority = self._authority = Authority(self.directory)
         self.ca_file = authority.file
         self.server_certificate = authority.issue("kube-apiserver", addresses=("127.0.0.1", "10.96.0.1"))
@@ -163,6 +184,9 @@ class ControlPlane:
         self._api_port = self._wanted_port or free_port
         self._write_kubeconfig(self.kubeconfig, user=_certificate(self.admin_cert, self.admin_key))
         self._write_kubeconfig(self.directory / "controllers.kubeconfig", user=self._controllers_user)
+        self._start_programs()
+
+    def _start_programs(self) -> None:
         self._launch("etcd", self._etcd_flags())
         self.start_apiserver()
         self._launch("kube-controller-manager", self._controller_flags())
@@ -173,11 +197,11 @@ class ControlPlane:
         program = getattr(self._binaries, name.replace("-", "_"))
         self._processes[name] = processes.start([program, *flags], log=self.directory / f"{name}.log")
 
-    def _stop(self) -> None:
+    def _stop(self, *, grace: float = 3) -> None:
         for name in ("kube-controller-manager", "kube-apiserver", "etcd"):
             process = self._processes.pop(name, None)
             if process is not None:
-                processes.stop(process, grace=3)
+                processes.stop(process, grace=grace)
 
     def _await_answer(self, name: str, path: str, *options: str) -> None:
         end = time.monotonic() + _START_SECONDS
@@ -198,7 +222,7 @@ class ControlPlane:
     def _etcd_flags(self) -> list[str]:
         client, peer = f"http://127.0.0.1:{self._etcd_port}", f"http://127.0.0.1:{self._peer_port}"
         return [
-            f"--data-dir={self.directory / 'etcd'}",
+            f"--data-dir={self._store}",
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",
             f"--listen-peer-urls={peer}",

@@ -6,6 +6,7 @@ It knows nothing of objects: a rule names requests by verb and path, and says wh
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import ssl
 import threading
@@ -54,16 +55,18 @@ Act = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Rule:
-    """What becomes of the requests that match: of the first ``times`` (None: of all)."""
+    """What becomes of the requests that match: of the first ``times`` (None: of all, until the rule is dropped)."""
 
     act: Act
     verbs: frozenset[str]
     path: re.Pattern[str]
+    query: re.Pattern[str]
     times: int | None = None
     hits: int = 0
 
-    def takes(self, verb: str, path: str) -> bool:
-        return verb in self.verbs and bool(self.path.search(path)) and (self.times is None or self.hits < self.times)
+    def takes(self, request: web.Request) -> bool:
+        is_meant = self.path.search(request.path) and self.query.search(request.query_string)
+        return _verb(request) in self.verbs and bool(is_meant) and (self.times is None or self.hits < self.times)
 
 
 class FaultProxy:
@@ -74,6 +77,7 @@ class FaultProxy:
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._context.load_cert_chain(*map(str, certificate))
         self._rules: list[Rule] = []
+        self._open: list[web.Request] = []
         self.log: list[Asked] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
@@ -102,11 +106,26 @@ class FaultProxy:
         copy.chmod(0o600)
         return copy
 
-    def rule(self, act: Act, *verbs: str, path: str = "", times: int | None = None) -> Rule:
+    def rule(self, act: Act, *verbs: str, path: str = "", query: str = "", times: int | None = None) -> Rule:
         """From now on; the newest rule that takes a request has it."""
-        made = Rule(act, frozenset(verbs), re.compile(path), times)
+        made = Rule(act, frozenset(verbs), re.compile(path), re.compile(query), times)
         self._rules.insert(0, made)
         return made
+
+    def drop(self, *rules: Rule) -> None:
+        """These rules take no more requests; what they have in their hands stays there, until it is cut."""
+        for rule in rules:
+            self._rules.remove(rule)
+
+    def cut(self, verb: str, *, path: str = "") -> None:
+        """Ends the connections of such requests as are under way."""
+
+        async def cut() -> None:
+            for request in self._open:
+                if _verb(request) == verb and re.search(path, request.path):
+                    _closed(request)
+
+        self._run(cut())
 
     def writes(self, *, since: float = 0.0) -> list[Asked]:
         """What was asked for, whatever came of it; ``since`` is a time.monotonic()."""
@@ -120,7 +139,7 @@ class FaultProxy:
         self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._context).start()
         return f"https://127.0.0.1:{self._runner.addresses[0][1]}"
@@ -136,8 +155,9 @@ class FaultProxy:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         verb, began = _verb(request), time.monotonic()
         exchange = Exchange(request, self._forwarder(request))
-        rule = next((rule for rule in self._rules if rule.takes(verb, request.path)), None)
+        rule = next((rule for rule in self._rules if rule.takes(request)), None)
         status = 0
+        self._open.append(request)
         try:
             if rule is not None:
                 rule.hits += 1
@@ -147,6 +167,7 @@ class FaultProxy:
         except aiohttp.ClientError:  # the API server is away
             return _closed(request)
         finally:
+            self._open.remove(request)
             self.log.append(Asked(began, verb, request.path, dict(request.query), status))
 
     def _forwarder(self, request: web.Request) -> Callable[[Mapping[str, str]], Awaitable[aiohttp.ClientResponse]]:
@@ -220,12 +241,44 @@ def cut_after(size: int) -> Act:
 
     async def act(exchange: Exchange) -> web.StreamResponse:
         text = await (await exchange.answer()).read()
-        made = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(text))})
+        return await broken_off(text[:size])(exchange)
+
+    return act
+
+
+def broken_off(text: bytes) -> Act:
+    """An answer that begins so, and breaks off."""
+
+    async def act(exchange: Exchange) -> web.StreamResponse:
+        made = web.StreamResponse(headers={"Content-Type": "application/json"})
         await made.prepare(exchange.request)
-        await made.write(text[:size])
+        await made.write(text)
         return _closed(exchange.request)
 
     return act
+
+
+def answered(text: bytes) -> Act:
+    """Answered by this; the API server hears nothing. A watch says it and ends."""
+
+    async def act(_: Exchange) -> web.StreamResponse:
+        return web.Response(body=text, content_type="application/json")
+
+    return act
+
+
+def error_event(code: int) -> bytes:
+    """What a watch says when it can't go on."""
+    status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "a fault", "code": code}
+    return json.dumps({"type": "ERROR", "object": status}).encode() + b"\n"
+
+
+async def held(exchange: Exchange) -> web.StreamResponse:
+    """A stream that stays open and says nothing."""
+    made = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await made.prepare(exchange.request)
+    await asyncio.Event().wait()
+    return made
 
 
 def _closed(request: web.Request) -> web.StreamResponse:

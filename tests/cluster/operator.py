@@ -36,19 +36,26 @@ class Operator:
     """
 
     def __init__(
-        self, plane: ControlPlane, *options: str, name: str = "operator", by: Callable[[Path], Path] = lambda path: path
+        self,
+        plane: ControlPlane,
+        *options: str,
+        name: str = "operator",
+        by: Callable[[Path], Path] = lambda path: path,
+        sabotage: str = "",
     ) -> None:
-        """``by`` makes of its kubeconfig one that takes another way to the API server."""
+        """``by`` makes of its kubeconfig one that takes another way to the API server; ``sabotage`` is one of
+        cluster.sabotage."""
         self.log = plane.directory / f"{name}-{time.monotonic_ns()}.log"
         kubeconfig = by(plane.kubeconfig_for_service_account(NAMESPACE, SERVICE_ACCOUNT))
         self.process: subprocess.Popen[bytes] = processes.start(
             [
-                *(sys.executable, "-m", "appconnectivity", "run"),
+                *(sys.executable, "-m", *(("cluster.sabotage", sabotage) if sabotage else ("appconnectivity",)), "run"),
                 *("--kubeconfig", str(kubeconfig), "--listen", "127.0.0.1", "--port", "0"),
                 *("--adoption-seconds", "0", *options),
             ],
             log=self.log,
-            environment={k: v for k, v in os.environ.items() if not k.startswith("KUBE")},
+            environment={k: v for k, v in os.environ.items() if not k.startswith("KUBE")}
+            | ({"PYTHONPATH": str(ROOT / "tests")} if sabotage else {}),
         )
 
     def wait_ready(self) -> None:
@@ -90,6 +97,10 @@ class Operator:
         start = time.monotonic()
         code = processes.stop(self.process, grace=20)
         return code, time.monotonic() - start
+
+    def suffer(self) -> None:
+        """Its sabotage happens."""
+        self.process.send_signal(signal.SIGUSR1)
 
     def kill(self) -> None:
         """SIGKILL: no good-bye."""

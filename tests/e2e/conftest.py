@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,8 +151,8 @@ def installed_operator(shared_operator: Operator, installed: ControlPlane) -> It
     shared_operator.process.send_signal(signal.SIGSTOP)
     started: list[Operator] = []
 
-    def start(*options: str) -> Operator:
-        running = Operator(installed, *options, name="own")
+    def start(*options: str, by: Callable[[Path], Path] = lambda path: path) -> Operator:
+        running = Operator(installed, *options, name="own", by=by)
         started.append(running)
         running.wait_ready()
         return running

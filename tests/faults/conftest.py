@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,16 @@ from cluster import processes
 from cluster.controlplane import ControlPlane
 from cluster.faults import FaultProxy
 from cluster.operator import USER, Operator, install
-from e2e.conftest import new_team, team
+from e2e.conftest import Team, new_team, team
 
 __all__ = ["new_team", "team"]  # fixtures: namespaces of ``installed``
+
+BYSTANDER = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "bystander"},
+    "spec": {"podSelector": {"matchLabels": {"app": "bystander"}}, "policyTypes": ["Ingress"]},
+}
 
 
 @pytest.fixture(scope="session")
@@ -32,17 +40,30 @@ def proxy(installed: ControlPlane) -> Iterator[FaultProxy]:
 
 @dataclass
 class Patient:
-    """The operator on whom the faults are tried."""
+    """The operator on whom the faults are tried; ``start`` makes another that takes the same way."""
 
-    operator: Operator
+    start: Callable[[], Operator]
     proxy: FaultProxy
     plane: ControlPlane
 
-    def is_well(self) -> None:
-        """It runs on; and when it has ended, a fresh operator, which goes straight to the API server, has nothing
-        to write any more."""
-        assert self.operator.process.poll() is None, processes.tail(self.operator.log)
+    def __post_init__(self) -> None:
+        self.operator = self.start()
+
+    def restart(self) -> None:
+        """As the kubelet does when it has ended, or is not healthy any more."""
         self.operator.stop()
+        self.operator = self.start()
+        self.operator.wait_ready()
+
+    def deleted(self, *, since: float = 0.0) -> list[str]:
+        """The names of what it has asked to delete; ``since`` is a time.monotonic()."""
+        return [asked.path.rpartition("/")[2] for asked in self.proxy.writes(since=since) if asked.verb == "delete"]
+
+    def is_well(self) -> None:
+        """It runs on, and ends when it is told to; and a fresh operator, which goes straight to the API server, has
+        nothing to write any more."""
+        assert self.operator.process.poll() is None, processes.tail(self.operator.log)
+        assert self.operator.stop()[0] == 0
         since = len(self.plane.writes(user=USER))
         fresh = Operator(self.plane, name="fresh")
         fresh.wait_ready()
@@ -53,9 +74,30 @@ class Patient:
 
 
 @pytest.fixture
-def patient(installed: ControlPlane, proxy: FaultProxy) -> Iterator[Patient]:
-    running = Operator(installed, by=proxy.kubeconfig)
-    running.wait_ready()
-    yield Patient(running, proxy, installed)
-    if running.process.poll() is None:
-        running.stop()
+def new_patient(installed: ControlPlane, proxy: FaultProxy) -> Iterator[Callable[..., Patient]]:
+    """Starts one with options, and with a sabotage."""
+    made: list[Patient] = []
+
+    def make(*options: str, sabotage: str = "", by: Callable[[Path], Path] = proxy.kubeconfig) -> Patient:
+        made.append(Patient(lambda: Operator(installed, *options, by=by, sabotage=sabotage), proxy, installed))
+        made[-1].operator.wait_ready()
+        return made[-1]
+
+    yield make
+    for patient in made:
+        if patient.operator.process.poll() is None:
+            patient.operator.stop()
+
+
+@pytest.fixture
+def patient(new_patient: Callable[..., Patient]) -> Patient:
+    return new_patient()
+
+
+@pytest.fixture(autouse=True)
+def bystander(team: Team) -> Iterator[None]:
+    """A policy of somebody else in the team's namespace, which nothing touches whatever happens."""
+    team.apply(BYSTANDER)
+    before = team.get("networkpolicy", "bystander")
+    yield
+    assert team.get("networkpolicy", "bystander") == before

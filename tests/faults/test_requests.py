@@ -1,6 +1,9 @@
-"""Requests that fail, get lost or are answered wrongly (RELIABILITY F11, F12, F15, F16)."""
+"""Requests that fail, get lost or are answered wrongly (RELIABILITY F11, F12, F15, F16, F31)."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +13,8 @@ from e2e.conftest import Team, eventually, flow
 from faults.conftest import Patient
 
 POLICIES = r"/networkpolicies"
+ISOLATION = {"appconnectivity.allow-dns", "appconnectivity.default-deny"}
+STATUS = r"/appconnectivities/[^/]+/status$"
 OBJECTS = r"/namespaces/[^/]+/appconnectivities$"
 
 
@@ -55,11 +60,53 @@ def test_a_list_that_is_wrong_once_deletes_nothing(patient: Patient, team: Team,
     team.wait_ready()
     before = team.policies().keys()
     rule = patient.proxy.rule(fault, "list", path=path, times=1)
-    team.plane.kubectl("label", "networkpolicy", "appconnectivity.default-deny", "-n", team.namespace, "x=y")
+    team.delete("networkpolicy", "appconnectivity.allow-dns")  # what looks like drift is looked at
     eventually(lambda: rule.hits)
     team.connect("shop", flow("frontend", "api", 8080), flow("worker", "api", 8080))
     eventually(lambda: "shop.worker-to-api.ingress" in team.policies(), within=30)
 
     assert [asked for asked in patient.proxy.writes() if asked.verb == "delete"] == []
-    assert before <= team.policies().keys()
+    eventually(lambda: before <= team.policies().keys())
+    patient.is_well()
+
+
+@pytest.mark.parametrize(("status", "reason"), [(403, "StatusWrite"), (500, "Unavailable")])
+def test_policies_follow_their_objects_while_no_status_can_be_written(
+    patient: Patient, new_team: Callable[..., Team], team: Team, status: int, reason: str
+) -> None:
+    refusal = patient.proxy.rule(faults.refused(status), "patch", path=STATUS)
+    other = new_team()
+    for namespace in (team, other):
+        namespace.connect("shop", flow("frontend", "api", 8080))
+    expected = ISOLATION | {"shop.frontend-to-api.egress", "shop.frontend-to-api.ingress"}
+    eventually(lambda: expected <= team.policies().keys() and expected <= other.policies().keys())
+    team.connect("shop", flow("frontend", "web", 80))
+    expected = ISOLATION | {"shop.frontend-to-web.egress", "shop.frontend-to-web.ingress"}
+    eventually(lambda: team.policies().keys() - {"bystander"} == expected)
+    eventually(lambda: refusal.hits > 8)
+    assert patient.operator.metric("appconnectivity_reconcile_errors_total", reason=reason) >= 1
+    written = Counter(asked.path for asked in patient.proxy.writes() if "networkpolicies" in asked.path)
+    assert max(written.values()) <= 2, "what stands as it should is not to be written again"
+
+    patient.proxy.drop(refusal)
+    team.wait_ready()
+    other.wait_ready()
+    patient.is_well()
+
+
+def test_objects_that_are_not_listed_any_more_do_not_cost_many_policies(patient: Patient, team: Team) -> None:
+    """Nobody told of their deletion: what the API server says may be wrong (RELIABILITY I9)."""
+    team.connect("shop", *(flow("frontend", f"api-{number}", 8080) for number in range(8)))
+    team.wait_ready()
+    before = team.policies().keys()
+    rule = patient.proxy.rule(faults.empty, "list", path=rf"/{team.namespace}/appconnectivities$")
+    team.delete("networkpolicy", "appconnectivity.allow-dns")  # what looks like drift is looked at
+    eventually(lambda: patient.operator.metric("appconnectivity_deletions_held") == len(before) - 2)
+    assert rule.hits
+    assert team.policies().keys() == before - {"appconnectivity.allow-dns"}
+
+    patient.proxy.drop(rule)
+    team.connect("shop", flow("frontend", "api-0", 8080))
+    team.wait_ready()
+    assert patient.operator.metric("appconnectivity_deletions_held") == 0
     patient.is_well()

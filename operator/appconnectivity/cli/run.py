@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -144,11 +144,20 @@ async def _watch(controller: Controller, client: Client, *, until: asyncio.Event
             stop_flag=until,
         )
         _take_signals(told)  # kopf has just taken them, and would end at once, cutting whatever runs
+        await _raise_what_ends_one_of(tasks)
         await kopf.run_tasks(tasks, ignored=existing)
     except Exception as error:  # noqa: BLE001 - whatever ends kopf, a restart by the kubelet is the way on
         logger.error("the watches have ended: %s: %s", type(error).__name__, error)  # noqa: TRY400 - one line is enough
         return 1
     return 0 if told.is_set() else 1
+
+
+async def _raise_what_ends_one_of(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """kopf itself would wait for all that runs, passes too, then cut it, and kill the process if that takes long."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        if not task.cancelled() and (error := task.exception()):
+            raise error
 
 
 def _take_signals(told: asyncio.Event) -> None:

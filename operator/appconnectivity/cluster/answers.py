@@ -33,6 +33,8 @@ def failure(status: int, text: bytes, *, what: str, retry_after: str | None) -> 
     """The error for an answer; text that is no Status object stays out of messages and logs."""
     message, causes = _status_object(text)
     said = f"{what}: {status} {message}".strip()
+    if "ResourceVersionTooLarge" in causes:  # it has waited for that version itself
+        return errors.Unavailable(said)
     if status == 429 or status >= 500:
         seconds = float(retry_after) if retry_after and retry_after.isdigit() else 0.0
         return Retryable(said, retry_after=min(seconds, _LONGEST_RETRY_AFTER))

@@ -51,6 +51,7 @@ class Connection:
     certificate_path: str | None
     private_key_path: str | None
     insecure: bool
+    proxy: str | None
 
 
 async def load_configuration(*, kubeconfig: str | None, context: str | None) -> Any:
@@ -150,6 +151,7 @@ class Client:
             certificate_path=self._configuration.cert_file,
             private_key_path=self._configuration.key_file,
             insecure=not self._configuration.verify_ssl,
+            proxy=self._configuration.proxy,
         )
 
     async def _pages(self, kind: Kind, namespace: str, query: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
