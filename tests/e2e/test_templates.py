@@ -237,7 +237,7 @@ def test_an_object_that_a_deleted_template_has_left_goes_too(platform: Platform,
 
 
 def test_a_template_that_is_made_anew_takes_over_what_stands(platform: Platform, onboarded: Team) -> None:
-    platform.delete("--cascade=orphan", "--wait=false")
+    platform.delete("--cascade=orphan")
     platform.apply(flow("frontend", "api", 8080))
 
     uid = platform.body()["metadata"]["uid"]

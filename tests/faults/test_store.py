@@ -38,8 +38,8 @@ def test_it_converges_on_an_older_state_of_the_store(
     for name in ("shop", "late"):
         team.wait_ready(name)
 
-    team.plane.put_back(kept)
     since = time.monotonic()
+    team.plane.put_back(kept)
     if is_killed:
         patient.operator.kill()
         patient.restart()
