@@ -135,6 +135,15 @@ def test_a_late_event_clears_the_suspicion() -> None:
     assert ledger.still_missing(suspects, before=before) == 1
 
 
+def test_an_object_that_is_being_deleted_has_ended_and_is_not_missing() -> None:
+    """Its finalizers may keep it for long, but somebody has asked for its end."""
+    ledger, ending = Ledger(), body("a", "5", deletionTimestamp="2026-06-01T00:00:00Z")
+    ledger.note("MODIFIED", ending)
+
+    assert ledger.has_heard_end("a")
+    assert ledger.missing(Store([ending])) == {}
+
+
 # The sweep.
 
 
