@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from cluster.controlplane import ControlPlane
@@ -26,6 +28,20 @@ def test_defaults_are_filled_in(server: Server) -> None:
         "dns": "Cluster",
         "flows": [],
     }
+
+
+def test_directions_are_those_of_the_last_server_side_apply(with_crd: ControlPlane, namespace: str) -> None:
+    """Argo CD and Flux apply so: what was a default at first must not stay beside what is asked for later."""
+    applied = {}
+    for types in (None, ["Ingress"], ["Egress"], None):
+        spec = {"policyTypes": types} if types else {}
+        body = {"apiVersion": "appconnectivity.io/v1alpha1", "kind": "AppConnectivity", **_BODY, "spec": spec}
+        done = with_crd.kubectl(
+            "apply", "--server-side", "-n", namespace, "-o", "json", "-f", "-", input=json.dumps(body)
+        )
+        applied[str(types)] = json.loads(done.stdout)["spec"]["policyTypes"]
+
+    assert applied == {"None": ["Ingress", "Egress"], "['Ingress']": ["Ingress"], "['Egress']": ["Egress"]}
 
 
 def test_the_columns_say_what_a_person_wants_to_know(server: Server) -> None:
