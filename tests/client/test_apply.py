@@ -42,6 +42,8 @@ class FakeClient:
     async def apply(self, _: Any, body: dict[str, Any], *, force: bool) -> dict[str, Any]:
         name = body["metadata"]["name"]
         self._may_write(name)
+        if "uid" in body["metadata"] and body["metadata"]["uid"] != self.live[name]["metadata"]["uid"]:
+            raise errors.Conflict("another uid")
         self.forced += [name] if force else []
         marks = {"resourceVersion": "2", "managedFields": [{"manager": FIELD_MANAGER, "operation": "Apply"}]}
         self.live[name] = body | {"metadata": body["metadata"] | marks}
@@ -116,6 +118,17 @@ async def test_only_what_is_ours_already_is_written_by_force() -> None:
 
     assert made.forced == []
     assert changed.forced == [EGRESS, INGRESS]
+
+
+async def test_what_has_taken_the_name_of_ours_since_we_looked_is_not_overwritten() -> None:
+    edited = [body | {"spec": {"podSelector": {}}} for body in observed(A_TO_B)]
+    theirs = foreign(EGRESS)
+    client = FakeClient([theirs if body["metadata"]["name"] == EGRESS else body for body in edited], {})
+    client.live[EGRESS]["metadata"]["uid"] = "another"
+    applied = await Applier(cast("Client", client)).apply(plan(A_TO_B, edited), A_TO_B)
+
+    assert client.live[EGRESS] == theirs
+    assert applied.stale == [EGRESS]
 
 
 async def test_what_isolates_goes_before_all_that_opens() -> None:
