@@ -6,7 +6,7 @@ This reading of the flows shares no code with the compiler and knows nothing of 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
@@ -35,33 +35,41 @@ class Served:
 
 @dataclass(frozen=True)
 class Declared:
-    """The spec of the only object of namespace ``shop`` in a world, with the Services that are there."""
+    """The spec of an object in a world, with the Services that are there. Judged alone, it is the only one."""
 
     spec: Any
     world: World
     services: Mapping[tuple[str, str], Served] = field(default_factory=dict)
+    namespace: str = NAMESPACE
+    now: str = NOW
 
     def opens(self, source: End, target: End, probes: Collection[Probe]) -> set[Probe]:
         """The probes that get from source to target in one of the address families that both have."""
-        return {probe for route in routes(source, target) for probe in self.opens_at(*route, probes)}
+        return Together((self,)).opens(source, target, probes)
 
     def opens_at(self, source: Place, target: Place, probes: Collection[Probe]) -> set[Probe]:
         """The probes that get from one address to another."""
-        said = [f for f in self.spec["flows"] if self._joins(f, source, target)]
-        leaves = [f for f in said if _is_local(f["from"])]
-        enters = [f for f in said if _is_local(f["to"])]
-        out, into = self.closes(source.end, "from"), self.closes(target.end, "to")
+        return Together((self,)).opens_at(source, target, probes)
+
+    def lets(self, direction: str, source: Place, target: Place, probes: Collection[Probe]) -> set[Probe]:
+        """What the object opens at the side of the opening (``from``) or of the receiving end (``to``)."""
+        if not self._governs(direction):
+            return set()
+        said = [f for f in self.spec["flows"] if self._is_local(f[direction]) and self._joins(f, source, target)]
+        has_dns = direction == "from" and self.closes(source.end, "from")
         return {
             probe
             for probe in probes
-            if (not out or self._is_dns(target.end, probe) or self._has(leaves, target.end, probe))
-            and (not into or self._has(enters, target.end, probe))
+            if (has_dns and self._is_dns(target.end, probe)) or any(self._is_port(f, target.end, *probe) for f in said)
         }
+
+    def _governs(self, direction: str) -> bool:
+        policy_type = {"from": "Egress", "to": "Ingress"}[direction]
+        return policy_type in self._policy_types and self.spec.get("mode") != "Audit"
 
     def closes(self, subject: End, direction: str) -> bool:
         """True where the object isolates a pod as the opening (``from``) or as the receiving end (``to``)."""
-        policy_type = {"from": "Egress", "to": "Ingress"}[direction]
-        if not _is_here(subject) or policy_type not in self._policy_types or self.spec.get("mode") == "Audit":
+        if not self.is_of(subject) or not self._governs(direction):
             return False
         match self.spec.get("defaultDeny", "Namespace"):
             case "Namespace":
@@ -83,17 +91,14 @@ class Declared:
     def _joins(self, flow: Any, source: Place, target: Place) -> bool:
         return self._is_live(flow) and self._is_end(flow["from"], source) and self._is_end(flow["to"], target)
 
-    def _has(self, flows: Iterable[Any], target: End, probe: Probe) -> bool:
-        return any(self._is_port(flow, target, *probe) for flow in flows)
-
     def _is_live(self, flow: Any) -> bool:
         """Not expired, and every Service and port of a Service that it names is there."""
-        if flow.get("expirationTime", "9") <= NOW:
+        if flow.get("expirationTime", "9") <= self.now:
             return False
         return "service" not in flow["to"] or self._pod_ports(flow) is not None
 
     def _names(self, end: Any, subject: End) -> bool:
-        return _is_local(end) and any(self._is_end(end, place) for place in places(subject))
+        return self._is_local(end) and any(self._is_end(end, place) for place in places(subject))
 
     def _is_end(self, end: Any, place: Place) -> bool:
         subject = place.end
@@ -108,7 +113,7 @@ class Declared:
         if "namespaceSelector" in end:
             is_there = _is_selected(end["namespaceSelector"], self.world.namespaces[subject.namespace])
         else:
-            is_there = subject.namespace == end.get("namespace", NAMESPACE)
+            is_there = subject.namespace == end.get("namespace", self.namespace)
         label = self.spec.get("appLabel", "app")
         wanted = {"matchLabels": {label: end["app"]}} if "app" in end else end.get("podSelector", {})
         return is_there and _is_selected(wanted, subject.labels)
@@ -119,12 +124,12 @@ class Declared:
             return False
         if service.labels is None:
             return str(place.address) in service.addresses
-        if isinstance(place.end, Host) or place.end.namespace != end.get("namespace", NAMESPACE):
+        if isinstance(place.end, Host) or place.end.namespace != end.get("namespace", self.namespace):
             return False
         return _is_selected({"matchLabels": service.labels}, place.end.labels)
 
     def _service(self, end: Any) -> Served | None:
-        return self.services.get((end.get("namespace", NAMESPACE), end["service"]))
+        return self.services.get((end.get("namespace", self.namespace), end["service"]))
 
     def _pod_ports(self, flow: Any) -> set[tuple[str, int]] | None:
         """The ports behind the asked ones of the Service; None where the Service, or one of them, is not there."""
@@ -139,6 +144,35 @@ class Declared:
         if "service" in flow["to"]:
             return (protocol, port) in (self._pod_ports(flow) or ())
         return any(_is_named(entry, target, protocol, port) for entry in flow["ports"])
+
+    def is_of(self, end: End) -> bool:
+        """True for the pods of the object's own namespace."""
+        return isinstance(end, Pod) and end.namespace == self.namespace
+
+    def _is_local(self, end: Any) -> bool:
+        is_elsewhere = end.keys() & {"ipBlocks", "entity", "namespaceSelector"}
+        return not is_elsewhere and end.get("namespace", self.namespace) == self.namespace
+
+
+@dataclass(frozen=True)
+class Together:
+    """Objects of any namespaces of one world. What one of them closes is open where another one opens it; and each end
+    has a say, so that a connection between namespaces is open where both declare it."""
+
+    objects: tuple[Declared, ...]
+
+    def opens(self, source: End, target: End, probes: Collection[Probe]) -> set[Probe]:
+        """The probes that get from source to target in one of the address families that both have."""
+        return {probe for route in routes(source, target) for probe in self.opens_at(*route, probes)}
+
+    def opens_at(self, source: Place, target: Place, probes: Collection[Probe]) -> set[Probe]:
+        """The probes that get from one address to another."""
+        found = set(probes)
+        for direction, end in (("from", source.end), ("to", target.end)):
+            if any(said.closes(end, direction) for said in self.objects):
+                theirs = (said for said in self.objects if said.is_of(end))
+                found &= {probe for said in theirs for probe in said.lets(direction, source, target, found)}
+        return found
 
 
 @dataclass(frozen=True)
@@ -162,14 +196,6 @@ def routes(source: End, target: End) -> list[tuple[Place, Place]]:
     """A connection has one address family. Ends that share none are judged as if they could meet."""
     pairs = list(product(places(source), places(target)))
     return [pair for pair in pairs if pair[0].family == pair[1].family] or pairs
-
-
-def _is_here(end: End) -> bool:
-    return isinstance(end, Pod) and end.namespace == NAMESPACE
-
-
-def _is_local(end: Any) -> bool:
-    return not end.keys() & {"ipBlocks", "entity", "namespaceSelector"} and end.get("namespace", NAMESPACE) == NAMESPACE
 
 
 def _is_entity(entity: str, subject: End) -> bool:

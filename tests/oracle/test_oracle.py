@@ -26,6 +26,7 @@ from oracle.sample import draw, sample
 
 EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "2600"))
 SEED = int(os.environ.get("ORACLE_SEED", "1"))
+PAIRS = max(1, EXAMPLES // 20)
 _UNUSED_PORT = 9999
 _AT_ONCE = 200
 
@@ -45,6 +46,15 @@ def test_drawn_objects_mean_the_same_to_three_readers(capsys: pytest.CaptureFixt
     probed = len(world.CONNECTIONS)
     with capsys.disabled():
         print(f"\n[oracle] {summary({who: cases * probed for who, cases in counts.items()}, cases=EXAMPLES)}")
+
+
+def test_drawn_objects_together_mean_what_they_say() -> None:
+    """Two of one namespace: what one closes is open where the other opens it."""
+    objects = draw(2 * PAIRS, seed_=SEED)
+    for one, other in zip(objects[:PAIRS], objects[PAIRS:], strict=True):
+        named = other | {"metadata": other["metadata"] | {"name": "other", "uid": "uid-other"}}
+        found = evaluator.opened(world.WORLD, world.policies_of(one, named), world.CONNECTIONS)
+        assert found == world.declared(one, other), (one, other)
 
 
 def agreed(objects: list[Any]) -> int:

@@ -16,7 +16,7 @@ from appconnectivity.core.facts import Service, ServicePort
 from appconnectivity.core.reachability import Host, Pod, World
 from appconnectivity.core.selectors import Selector
 from builders import compile_, endpoints, facts, flow, obj, peer
-from oracle.declared import NAMESPACE, Connection, Declared, Probe, Served, routes
+from oracle.declared import NAMESPACE, Connection, Declared, Probe, Served, Together, routes
 from strategies import NUMBERS
 
 WEB = {"web": ("TCP", 8080)}
@@ -101,9 +101,9 @@ def policies_of(*bodies: Any) -> list[Any]:
     return [policy.to_dict() for policy in compile_(*bodies, facts=FACTS).policies]
 
 
-def declared(body: Any) -> set[Connection]:
-    """Every probe that an object leaves or makes possible, by its own words."""
-    says = Declared(body["spec"], WORLD, SERVICES)
+def declared(*bodies: Any) -> set[Connection]:
+    """Every probe that these objects leave or make possible, by their own words."""
+    says = Together(tuple(Declared(body["spec"], WORLD, SERVICES) for body in bodies))
     return {
         (source.ref, target.ref, *probe) for source, target in PAIRS for probe in says.opens(source, target, PROBES)
     }
