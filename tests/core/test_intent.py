@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from appconnectivity.core import api
 from appconnectivity.core.findings import Reason
 from appconnectivity.core.intent import Intent, parse
 from builders import flow, intent, obj
@@ -125,7 +126,15 @@ def test_an_unknown_field_of_a_flow_is_unsupported() -> None:
     assert entry.refusal.message == "spec.flows[0].methods: this field is unknown to this version of the operator"
 
 
-@pytest.mark.parametrize("flows", [pytest.param([GOOD] * 65, id="too-many"), pytest.param("x", id="no-list")])
+@pytest.mark.parametrize(
+    "flows",
+    [
+        pytest.param([GOOD] * 65, id="too-many"),
+        pytest.param("x", id="no-list"),
+        pytest.param({}, id="an-empty-map"),
+        pytest.param("", id="an-empty-text"),
+    ],
+)
 def test_flows_that_are_no_bounded_list_refuse_the_object(flows: Any) -> None:
     body = obj()
     body["spec"]["flows"] = flows
@@ -134,6 +143,21 @@ def test_flows_that_are_no_bounded_list_refuse_the_object(flows: Any) -> None:
     assert found.header is None
     assert found.refusal is not None
     assert "spec.flows must be a list of at most 64 flows" in found.refusal.message
+
+
+def test_of_a_list_without_bounds_so_many_flows_are_read_that_no_other_object_has_to_wait() -> None:
+    entries = parse(obj(*[{}] * 100_000), default_app_label="app").entries
+
+    assert api.MAX_FLOWS < len(entries) < 2000
+
+
+@pytest.mark.parametrize("spec", ["x", "", 7, 0, False, ["flows"], []])
+def test_a_spec_that_is_no_map_refuses_the_object(spec: Any) -> None:
+    found = parse(obj() | {"spec": spec}, default_app_label="app")
+
+    assert (found.header, found.entries) == (None, ())
+    assert found.refusal is not None
+    assert found.refusal.message == "spec: must be a map of fields, such as {app: api}"
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ from appconnectivity.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+# The API server takes objects that are nested 10,000 deep (their managedFields, from anybody), and kopf reads them with
+# Python's own reader: one of them would end the process, again and again.
+_DEEPEST = 30_000
 # Together with the passes (STOP_SECONDS) less than ten seconds.
 _WATCHES_SECONDS = 2.0
 # Every answer is thousands of small containers, none of them garbage in cycles. By default Python looks through all
@@ -39,6 +42,7 @@ def run(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT; returns the exit code: 0 when told to stop, 1 when it could not go on."""
     _set_up_logging(settings)
     gc.set_threshold(*_COLLECTED)
+    sys.setrecursionlimit(_DEEPEST)
     try:
         return asyncio.run(_operate(settings))
     except ClusterError as error:

@@ -219,7 +219,13 @@ class Client:
         )
 
     async def patch(
-        self, kind: Kind, body: Body, operations: Sequence[Mapping[str, Any]], *, if_unchanged: bool = False
+        self,
+        kind: Kind,
+        body: Body,
+        operations: Sequence[Mapping[str, Any]],
+        *,
+        if_unchanged: bool = False,
+        subresource: str = "",
     ) -> dict[str, Any]:
         """A JSON patch (RFC 6902) of what ``body`` names; ``if_unchanged`` since it was read, else Conflict."""
         query = {"fieldManager": FIELD_MANAGER}
@@ -227,7 +233,7 @@ class Client:
             version = body["metadata"]["resourceVersion"]
             operations = [{"op": "replace", "path": "/metadata/resourceVersion", "value": version}, *operations]
         return await self._request(
-            "patch", kind, _path_of(kind, body), query=query, body=operations, content_type=_JSON_PATCH
+            "patch", kind, _path_of(kind, body, subresource), query=query, body=operations, content_type=_JSON_PATCH
         )
 
     async def create(self, kind: Kind, body: Body) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from appconnectivity.cluster import errors
 from appconnectivity.cluster.client import Client
 from appconnectivity.cluster.kinds import APP_CONNECTIVITY, EVENT, TEMPLATE
 from appconnectivity.core import api, template
@@ -31,12 +32,13 @@ class Reporter:
         The uid makes it a conflict where another object of that name stands there by now.
         """
         identity = {key: body["metadata"][key] for key in ("name", "namespace", "uid") if key in body["metadata"]}
-        applied = await self._client.apply(
-            APP_CONNECTIVITY if "namespace" in identity else TEMPLATE,
-            {"apiVersion": api.API_VERSION, "kind": _kind(body), "metadata": identity, "status": status},
-            force=True,
-            subresource="status",
-        )
+        kind = APP_CONNECTIVITY if "namespace" in identity else TEMPLATE
+        whole = {"apiVersion": api.API_VERSION, "kind": _kind(body), "metadata": identity, "status": status}
+        try:
+            applied = await self._client.apply(kind, whole, force=True, subresource="status")
+        except errors.Rejected:
+            # Apply bears no object that is not of its schema's types, as one of an older CRD may be.
+            applied = await self._client.patch(kind, whole, _replacing(whole), subresource="status")
         return dict(applied["metadata"])
 
     async def event(self, body: Body, finding: Finding, *, warning: bool) -> None:
@@ -68,6 +70,11 @@ class Reporter:
                 "count": 1,
             },
         )
+
+
+def _replacing(body: Body) -> list[dict[str, Any]]:
+    uid = {"op": "test", "path": "/metadata/uid", "value": body["metadata"]["uid"]}
+    return [uid, {"op": "add", "path": "/status", "value": body["status"]}]
 
 
 def _kind(body: Body) -> str:

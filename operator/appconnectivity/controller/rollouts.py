@@ -145,7 +145,7 @@ class Rollouts:
         metadata = template["metadata"]
         version = metadata["uid"], metadata["generation"]
         if self._renderings.get(metadata["name"], (None,))[0] != version:
-            parsed = parse(template["spec"])
+            parsed = parse(template.get("spec"))
             self._renderings[metadata["name"]] = (
                 version,
                 Renderings(parsed) if isinstance(parsed, TemplateSpec) else parsed,
@@ -181,12 +181,17 @@ class Rollouts:
         previous = view.template.get("status") or {}
         if wanted == previous:
             return
+        refused: errors.Rejected | None = None
         try:
             await self.reporter.status(view.template, wanted)
         except (errors.NotFound, errors.Conflict):  # deleted or made anew meanwhile
             return
+        except errors.Rejected as error:  # one of an older CRD, of which no write is taken: then an Event tells
+            refused = error
         for finding, warning in changes.turns(previous, wanted):
             await self._event(view.template, finding, warning=warning)
+        if refused:
+            raise refused
 
     async def _event(self, body: Body, finding: Finding, *, warning: bool) -> None:
         await announce(body, finding, warning=warning, reporter=self.reporter, metrics=self.metrics)

@@ -43,6 +43,7 @@ RESERVED_NAME = "appconnectivity"
 MAX_FLOWS = 64
 MAX_PORTS = 16
 MAX_BLOCKS = 32
+MAX_LABELS = 16
 MAX_LABEL_PREFIX = 253
 
 _RFC3339 = re.compile(
@@ -74,6 +75,13 @@ def _rfc3339(value: Any) -> Any:
     if not understood:
         raise ValueError('must be a moment such as "2027-01-31T00:00:00Z" (RFC 3339)')
     return value
+
+
+def _not_too_many(labels: Any) -> Any:
+    """Before each is looked at: of what no schema has bounded there may be very many."""
+    if isinstance(labels, dict) and len(labels) > MAX_LABELS:
+        raise ValueError(f"should have at most {MAX_LABELS} items, not {len(labels)}")
+    return labels
 
 
 Moment = Annotated[datetime, Field(ge=_FIRST_MOMENT, le=_LAST_MOMENT), BeforeValidator(_rfc3339)]
@@ -139,7 +147,7 @@ class Requirement(_Model):
 
     key: LabelKey
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: Annotated[tuple[LabelValue, ...], Field(max_length=16)] = ()
+    values: Annotated[tuple[LabelValue, ...], Field(max_length=16, fail_fast=True)] = ()
 
     @model_validator(mode="after")
     def _values_fit_operator(self) -> Self:
@@ -153,8 +161,10 @@ class Requirement(_Model):
 class LabelSelector(_Model):
     """meta/v1 LabelSelector; the empty one matches everything where it stands, as Kubernetes means it."""
 
-    match_labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] = Field(default_factory=dict)
-    match_expressions: Annotated[tuple[Requirement, ...], Field(max_length=16)] = ()
+    match_labels: Annotated[
+        dict[LabelKey, LabelValue], Field(max_length=MAX_LABELS), BeforeValidator(_not_too_many)
+    ] = Field(default_factory=dict)
+    match_expressions: Annotated[tuple[Requirement, ...], Field(max_length=16, fail_fast=True)] = ()
 
 
 class IPBlock(_Model):
@@ -163,7 +173,7 @@ class IPBlock(_Model):
     cidr: Annotated[str, StringConstraints(min_length=1, max_length=43)]
     except_: Annotated[
         tuple[Annotated[str, StringConstraints(min_length=1, max_length=43)], ...],
-        Field(alias="except", max_length=16),
+        Field(alias="except", max_length=16, fail_fast=True),
     ] = ()
 
     @model_validator(mode="after")
@@ -182,7 +192,7 @@ class End(_Model):
     app: AppName | None = None
     pod_selector: LabelSelector | None = None
     service: DnsLabel | None = None
-    ip_blocks: Annotated[tuple[IPBlock, ...], Field(min_length=1, max_length=MAX_BLOCKS)] | None = None
+    ip_blocks: Annotated[tuple[IPBlock, ...], Field(min_length=1, max_length=MAX_BLOCKS, fail_fast=True)] | None = None
     entity: Entity | None = None
     namespace: DnsLabel | None = None
     namespace_selector: LabelSelector | None = None

@@ -13,6 +13,9 @@ from pydantic import ValidationError
 from appconnectivity.core import api, naming
 from appconnectivity.core.findings import Finding, Reason
 
+# Of a list that is too long so many flows are read, for the policies that stand for them; more would only take time.
+_MOST_FLOWS = 16 * api.MAX_FLOWS
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -57,10 +60,11 @@ class Intent:
 
 def parse(body: Mapping[str, Any], *, default_app_label: str) -> Intent:
     """Understands as much of the object as can be understood; never raises on bad input."""
-    metadata, spec = body["metadata"], body.get("spec") or {}
-    header, refusal = _parse_header({key: value for key, value in spec.items() if key != "flows"})
+    metadata, raw = body["metadata"], _given(body, "spec", {})
+    spec = raw if isinstance(raw, Mapping) else {}
+    header, refusal = _parse_header({key: raw[key] for key in raw if key != "flows"} if spec else raw)
     app_label = str(spec.get("appLabel") or default_app_label)
-    raws = spec.get("flows") or []
+    raws = _given(spec, "flows", [])
     if not isinstance(raws, list) or len(raws) > api.MAX_FLOWS:
         refusal = refusal or Finding(Reason.INVALID, f"spec.flows must be a list of at most {api.MAX_FLOWS} flows")
         header, raws = None, raws if isinstance(raws, list) else []
@@ -69,12 +73,18 @@ def parse(body: Mapping[str, Any], *, default_app_label: str) -> Intent:
         name=metadata["name"],
         uid=metadata.get("uid", ""),
         generation=metadata.get("generation", 0),
-        entries=_parse_flows(raws, app_label=app_label),
+        entries=_parse_flows(raws[:_MOST_FLOWS], app_label=app_label),
         app_label=app_label,
         header=header,
         refusal=refusal,
         isolation=None if header else _parse_isolation(spec),
     )
+
+
+def _given(body: Mapping[str, Any], key: str, default: Any) -> Any:
+    """Only what is left out, or null, is as good as nothing."""
+    value = body.get(key)
+    return default if value is None else value
 
 
 _PLAIN_WORDS = {

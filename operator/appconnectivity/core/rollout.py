@@ -159,7 +159,7 @@ def is_judged(body: Body) -> bool:
     """True where the operator has seen to this generation of the object, however that came out."""
     reported = body.get("status") or {}
     is_current = reported.get("observedGeneration") == body["metadata"].get("generation")
-    return is_current and status.condition(reported, "Ready").get("status") != "Unknown"
+    return is_current and status.condition(reported, "Ready").get("status") in ("True", "False")
 
 
 def _judge(template: Template, namespace: Body, live: Body | None, *, written: Mapping[str, Stood]) -> Step | None:

@@ -58,9 +58,10 @@ def _failure(step: Step, failures: Failures) -> Finding | None:
     if step.action is not Action.KEEP or step.observed is None or not is_judged(step.observed):
         return None
     ready = _ready(step)
-    if ready["status"] == "True" or ready["reason"] == Reason.ADOPTING:
+    reason = next((known for known in Reason if known == ready["reason"]), None)
+    if ready["status"] == "True" or reason in (None, Reason.ADOPTING):  # a word of nobody's, or of another version's
         return None
-    return Finding(Reason(ready["reason"]), ready["message"])
+    return Finding(reason, ready["message"])
 
 
 def _is_ready(step: Step) -> bool:

@@ -1,0 +1,91 @@
+"""The API server over one connection, as its administrator: any body that can be written down, and its very answer.
+
+Unlike other clients it looks at nothing that it sends. One thread at a time.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from appconnectivity.cluster.kinds import Kind
+from cluster.controlplane import ControlPlane
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+MANAGER = "kubectl"
+_AGAIN_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The API server's answer."""
+
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.status in (http.client.OK, http.client.CREATED)
+
+    @property
+    def message(self) -> str:
+        return str(self.body.get("message", ""))
+
+
+class Rest:
+    """Connects with the first request."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        context = ssl.create_default_context(cafile=str(plane.ca_file))
+        context.load_cert_chain(plane.admin_cert, plane.admin_key)
+        self._connection = http.client.HTTPSConnection(urlsplit(plane.url).netloc, context=context, timeout=30)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> Answer:
+        """Whatever the API server says, refusals too; but where it says to ask again later, so is done."""
+        text = body if isinstance(body, str) or body is None else json.dumps(body)
+        headers = {"Content-Type": content_type, "Accept": accept}
+        while True:
+            self._connection.request(method, path, body=text, headers=headers)
+            response = self._connection.getresponse()
+            answer = Answer(status=response.status, body=json.loads(response.read()))
+            if answer.status != http.client.TOO_MANY_REQUESTS:
+                return answer
+            time.sleep(_AGAIN_SECONDS)
+
+    def apply(self, kind: Kind, body: Any) -> Answer:
+        """Server-side apply, by force, as kubectl's field manager."""
+        metadata = body["metadata"]
+        path = kind.path(namespace=metadata.get("namespace", ""), name=metadata["name"])
+        return self.ask("PATCH", f"{path}?fieldManager={MANAGER}&force=true", body, content_type=APPLY)
+
+    def merge(self, kind: Kind, body: Any, *, namespace: str = "", name: str) -> Answer:
+        path = kind.path(namespace=namespace, name=name)
+        return self.ask("PATCH", f"{path}?fieldManager={MANAGER}", body, content_type=MERGE)
+
+    def delete(self, kind: Kind, *, namespace: str = "", name: str) -> Answer:
+        return self.ask("DELETE", kind.path(namespace=namespace, name=name))
+
+    def list(self, kind: Kind, *, namespace: str = "") -> list[dict[str, Any]]:
+        """All of a kind, of one namespace or of all. Raises where the API server does not tell."""
+        answer = self.ask("GET", kind.path(namespace=namespace))
+        if not answer.is_accepted:
+            raise RuntimeError(f"list {kind.plural}: {answer.status} {answer.message}")
+        found: list[dict[str, Any]] = answer.body["items"]
+        return found

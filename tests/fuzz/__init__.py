@@ -1,0 +1,1 @@
+"""Objects that nobody would write, put straight into the API server."""
