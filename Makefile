@@ -6,7 +6,7 @@ STAMP := .venv/.stamp
 # What `make wire` and `make e2e` need beside Go: for a node of its own, with containers. By their names in Debian 12.
 PACKAGES := conntrack containernetworking-plugins ipset iproute2 iptables runc util-linux
 
-.PHONY: help venv demo test wire e2e mutants bench packages check lock format
+.PHONY: help venv demo test wire e2e soak mutants bench packages check lock format
 
 help:  ## these lines
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1	/'
@@ -32,6 +32,9 @@ wire: venv  ## packets between network namespaces with a real enforcer (needs ro
 
 e2e: venv  ## the operator in its pod on a real node, with real pods around it (needs root)
 	$(BIN)/python -m pytest tests/node --timeout=1800
+
+soak: venv  ## random changes for half an hour (SOAK_MINUTES), checked every minute; a short form is part of test
+	@PYTHONPATH=tests SOAK_MINUTES="$(SOAK_MINUTES)" SOAK_SEED="$(SOAK_SEED)" $(BIN)/python -m soak
 
 packages:  ## install what wire and e2e need (Debian, as root)
 	apt-get update --quiet --quiet
