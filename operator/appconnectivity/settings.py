@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -93,6 +94,13 @@ class Settings(BaseSettings):
         """dns_services as (namespace, name)."""
         pairs = (text.split("/") for text in self.dns_services.split(",") if text)
         return tuple((namespace, name) for namespace, name in pairs)
+
+
+def unknown_variables(environment: Iterable[str]) -> list[str]:
+    """The variables that are named as if they set something, and set nothing."""
+    prefix = Settings.model_config["env_prefix"]
+    known = {f"{prefix}{name}".upper() for name in Settings.model_fields}
+    return sorted(name for name in environment if name.upper().startswith(prefix) and name.upper() not in known)
 
 
 def _own_namespace() -> str:

@@ -66,6 +66,17 @@ def test_a_bad_setting_of_the_environment_ends_with_2_too(monkeypatch: pytest.Mo
     assert "--sweep-interval: " in done.stderr
 
 
+def test_a_misspelt_setting_of_the_environment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPCONNECTIVITY_ADOPTION_SECOND", "0")
+    monkeypatch.setenv("APPCONNECTIVITY_LOG_FORMAT", "text")
+
+    done = run("--kubeconfig", str(tmp_path / "none"), "--port", "0")
+
+    said, end = done.stderr.splitlines()
+    assert "APPCONNECTIVITY_ADOPTION_SECOND in the environment is no setting" in said
+    assert "kubeconfig" in end
+
+
 _HALF_A_KUBECONFIG = {
     "apiVersion": "v1",
     "kind": "Config",

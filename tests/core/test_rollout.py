@@ -241,8 +241,20 @@ def test_the_status_says_how_far_it_is(
     assert tuple(built[f"{what}Count"] for what in ("selected", "updated", "ready", "failed")) == counts
 
 
-def test_a_template_that_selects_nothing_is_rolled_out() -> None:
-    assert ready(status(plan())) == ("True", "RolledOut")
+def test_a_template_that_selects_nothing_is_rolled_out_and_says_so() -> None:
+    built = status(plan(namespace(selected=False)))
+
+    assert ready(built) == ("True", "RolledOut")
+    assert built["conditions"][0]["message"].startswith("no namespace that could be served has the labels")
+
+
+def test_a_selected_namespace_that_is_protected_is_named() -> None:
+    places = [namespace("team"), namespace("kube-system"), namespace("kube-public", selected=False)]
+
+    built = status(plan(*places, objects=(standing(),), protected={"kube-system", "kube-public"}))
+
+    assert (ready(built), built["readyNamespaces"]) == (("True", "RolledOut"), "1/1")
+    assert built["conditions"][0]["message"] == "1/1 namespaces are ready; kube-system: protected, and left alone"
 
 
 def test_progress_is_told_before_failures_are() -> None:

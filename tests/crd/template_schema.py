@@ -1,6 +1,6 @@
 """What the CRD of templates says about ``template.spec``: AppConnectivity's own schema, in which texts may be put in.
 
-Made from the other CRD, so that both can't drift apart. Set APPCONNECTIVITY_GOLDEN=write to write the file anew.
+Made from the other CRD, so that both can't drift apart. Set TESTS_GOLDEN=write to write the file anew.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def refusal(plane: ControlPlane, made: Body) -> str:
 
 def test_what_a_template_holds_is_the_spec_of_an_appconnectivity() -> None:
     desired = template_spec(SPEC)
-    if os.environ.get("APPCONNECTIVITY_GOLDEN") == "write":
+    if os.environ.get("TESTS_GOLDEN") == "write":
         head = "".join(f"{line}\n" for line in FILE.read_text().splitlines() if line.startswith("#"))
         OWN["template"]["properties"]["spec"] = desired
         OBJECT["properties"]["status"]["properties"]["conditions"]["items"] = STATUS["properties"]["conditions"][

@@ -52,6 +52,7 @@ def _start_operator(plane: ControlPlane) -> Operator:
     operator = Operator(plane)
     operator.wait_ready()
     _step("the operator runs as system:serviceaccount:appconnectivity-system:appconnectivity")
+    print("(with --adoption-seconds 0: no pods are here whose connections a first policy could cut)", flush=True)
     return operator
 
 
@@ -87,7 +88,10 @@ def _delete(plane: ControlPlane) -> None:
 
 def _keep(plane: ControlPlane, operator: Operator) -> tuple[int, float]:
     _run(plane, "apply", "-f", SAMPLE.relative_to(ROOT))
-    print(f"\nIt goes on until Ctrl-C. In another terminal:\n\n  export KUBECONFIG={plane.kubeconfig}\n", flush=True)
+    print(
+        f"\nIt goes on until Ctrl-C, or kill {os.getpid()}. In another terminal:\n\n  export KUBECONFIG={plane.kubeconfig}\n",
+        flush=True,
+    )
     print(f"  {plane.kubectl_path} get appconn,networkpolicies -A\n", flush=True)
     try:
         signal.pause()

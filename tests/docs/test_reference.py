@@ -1,4 +1,4 @@
-"""docs/reference is made from the code: set APPCONNECTIVITY_GOLDEN=write to write it anew, and read the difference."""
+"""docs/reference is made from the code: set TESTS_GOLDEN=write to write it anew, and read the difference."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def plain(text: str) -> str:
 
 def agree(name: str, found: str, *, as_seen: Callable[[str], str] = str) -> None:
     path = DOCS / "reference" / name
-    if os.environ.get("APPCONNECTIVITY_GOLDEN") == "write":
+    if os.environ.get("TESTS_GOLDEN") == "write":
         path.write_text(found)
 
     assert as_seen(path.read_text()) == as_seen(found)

@@ -189,6 +189,12 @@ def test_the_crd_goes_while_no_operator_runs_and_the_next_start_cleans_up(
 
     own_plane.kubectl("delete", "crd", CRD, "--timeout=30s")
     assert own_plane.kubectl("get", "crd", CRD, check=False).returncode != 0
+    waiting = Operator(own_plane, name="without-crds")
+    try:
+        said = eventually(lambda: answer if "CRDs" in (answer := waiting.get("/readyz"))[1] else None)
+    finally:
+        waiting.kill()
+    assert (said[0], "kubectl apply --server-side -k manifests/base" in said[1]) == (503, True)
 
     install(own_plane)
     start()

@@ -1,7 +1,7 @@
 """The statuses that GitOps tools are tested with are those that the real operator writes.
 
 They are kept in manifests/gitops/argocd/testdata, beside Argo CD's own list of what each means. Set
-APPCONNECTIVITY_GOLDEN=write to write them anew, and read the difference.
+TESTS_GOLDEN=write to write them anew, and read the difference.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def as_kept(body: Body, **names: str) -> str:
 
 def agree(name: str, found: str) -> None:
     path = TESTDATA / f"{name}.yaml"
-    if os.environ.get("APPCONNECTIVITY_GOLDEN") == "write":
+    if os.environ.get("TESTS_GOLDEN") == "write":
         path.write_text(found)
 
     assert path.read_text() == found

@@ -1,7 +1,7 @@
 """Every sample, compiled: its policies to the byte, and what they make reachable.
 
 ``expect.txt`` is written by hand from what the sample's first lines promise; the evaluator that judges knows nothing
-of the compiler. ``policies.yaml`` is what ``render`` prints: set APPCONNECTIVITY_GOLDEN=write to write it anew, and
+of the compiler. ``policies.yaml`` is what ``render`` prints: set TESTS_GOLDEN=write to write it anew, and
 read the difference.
 """
 
@@ -66,7 +66,7 @@ def _port(text: str) -> tuple[str, int]:
 def test_a_sample_compiles_to_its_golden_policies(name: str, tmp_path: Path) -> None:
     golden = HERE / name / "policies.yaml"
     found = rendered(name, tmp_path)
-    if os.environ.get("APPCONNECTIVITY_GOLDEN") == "write":
+    if os.environ.get("TESTS_GOLDEN") == "write":
         golden.write_text(found)
 
     assert found == golden.read_text()

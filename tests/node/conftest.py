@@ -26,7 +26,7 @@ def able(request: pytest.FixtureRequest) -> None:
         with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
             prepare()
     except (Unavailable, MissingBinaries) as reason:
-        if "node" in os.environ.get("APPCONNECTIVITY_REQUIRE", ""):
+        if "node" in os.environ.get("TESTS_REQUIRE", ""):
             pytest.fail(str(reason))
         pytest.skip(str(reason))
 

@@ -11,7 +11,7 @@ from cluster import processes
 from cluster.operator import Operator, install
 from cluster.wire.lab import WireLab, unable
 
-REQUIRED = "APPCONNECTIVITY_REQUIRE"
+REQUIRED = "TESTS_REQUIRE"
 # Long enough for the enforcer of one node. Only tests of what is cut meanwhile set their module's ADOPTION to it: the
 # others are about what holds afterwards.
 ADOPTION = ("--adoption-seconds", "2")

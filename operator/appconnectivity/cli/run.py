@@ -24,7 +24,7 @@ from appconnectivity.cluster.errors import ClusterError, Unavailable
 from appconnectivity.cluster.lease import Lease
 from appconnectivity.controller.controller import Controller
 from appconnectivity.controller.metrics import Metrics
-from appconnectivity.settings import Settings
+from appconnectivity.settings import Settings, unknown_variables
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ _COLLECTED = (50_000, 20, 20)
 def run(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT; returns the exit code: 0 when told to stop, 1 when it could not go on."""
     _set_up_logging(settings)
+    for name in unknown_variables(os.environ):
+        logger.warning("%s in the environment is no setting, and sets nothing (--help lists them)", name)
     gc.set_threshold(*_COLLECTED)
     sys.setrecursionlimit(_DEEPEST)
     try:

@@ -10,6 +10,8 @@ import orjson
 from appconnectivity.cluster import errors
 
 _LONGEST_RETRY_AFTER = 5.0
+# In a Status; where not even the kind's group is known there is none.
+_NO_SUCH_KIND = "the server could not find the requested resource"
 # Server-side apply says so, with a 500, of a live object that its schema would not take; asking again mends nothing.
 _UNTYPED = "failed to create typed live object"
 
@@ -43,6 +45,8 @@ def failure(status: int, text: bytes, *, what: str, retry_after: str | None) -> 
     """The error for an answer; text that is no Status object stays out of messages and logs."""
     message, causes = _status_object(text)
     said = f"{what}: {status} {message}".strip()
+    if status == 404 and message in ("", _NO_SUCH_KIND):
+        said += " (are the CRDs installed? kubectl apply --server-side -k manifests/base)"
     if "ResourceVersionTooLarge" in causes:  # it has waited for that version itself
         return errors.Unavailable(said)
     if status == 429 or (status >= 500 and _UNTYPED not in message):

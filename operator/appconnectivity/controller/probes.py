@@ -104,7 +104,8 @@ class Probes:
             said = "stands by" if is_well else "the Lease can't be read or taken; the log tells why"
             return web.Response(status=200 if is_well else 503, text=said)
         is_ready = self.sweeper.completed > 0
-        text = "ok" if is_ready else "the first sweep is not complete"
+        trouble = f": {self.sweeper.trouble}" if self.sweeper.trouble else ""
+        text = "ok" if is_ready else f"the first sweep is not complete{trouble}"
         return web.Response(status=200 if is_ready else 503, text=text)
 
     async def _metrics(self, _: web.Request) -> web.Response:

@@ -20,7 +20,7 @@ from appconnectivity.core import api, changes, drift, rollout, template_status
 from appconnectivity.core.drift import Drift
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.rollout import Action, Rollout, Step, Stood, Template
-from appconnectivity.core.template import Renderings, TemplateSpec, parse
+from appconnectivity.core.template import KIND, Renderings, TemplateSpec, parse
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class Rollouts:
     _renderings: dict[str, tuple[tuple[str, int], Renderings | Finding]] = field(default_factory=dict)
     _disturbed_since: dict[tuple[str, str], float] = field(default_factory=dict)
     _told: dict[tuple[str, str], float] = field(default_factory=dict)
+    _complained: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def names(self) -> Collection[str]:
@@ -108,7 +109,9 @@ class Rollouts:
             self._standing.pop(name)
             self._renderings.pop(name, None)
             self._on_their_way.pop(name, None)
+            self._complained.pop(name, None)
         await self._report(view, plan, written.failures, refusal=None)
+        await self._complain(name, plan, view.template or {})
         return Result(complete=not written.failures and not written.stale)
 
     async def _decide(self, name: str, *, recent: bool) -> tuple[View, Rollout | Finding]:
@@ -158,6 +161,9 @@ class Rollouts:
             self._disturbed_since.pop((name, step.namespace), None)
             if step.is_repair and step.action in (Action.CREATE, Action.UPDATE):
                 await self._tell_of_repair(name, step, written.bodies[step.namespace])
+            if step.action is Action.RETIRE:
+                said = f"{KIND} {name} does not select this namespace any more: first the policies go, then this object"
+                await self._event(written.bodies[step.namespace], Finding(Reason.AUDIT, said), warning=True)
 
     async def _tell_of_repair(self, name: str, step: Step, body: Body) -> None:
         manager = drift.last_manager(step.observed) if step.observed else ""
@@ -170,6 +176,18 @@ class Rollouts:
         sentence = f"{Drift(name, change, manager, api.KIND).sentence}, as its template says"
         logger.warning("%s, in namespace %s", sentence, step.namespace)
         await self._event(body, Finding(Reason.DRIFT_REPAIRED, sentence), warning=True)
+
+    async def _complain(self, name: str, plan: Rollout, template: Body) -> None:
+        """Tells the team, at what stands in its namespace, why that is not what the template says; once."""
+        known = self._complained.get(name)
+        if known is None:  # a new process: what the status says was told by the one before
+            known = {row["namespace"]: row["message"] for row in (template.get("status") or {}).get("failures") or ()}
+        found = {step.namespace: template_status.cut(step.finding) for step in plan.steps if step.finding}
+        self._complained[name] = found
+        for step in plan.steps:
+            if step.finding and step.observed and known.get(step.namespace) != found[step.namespace]:
+                said = Finding(step.finding.reason, f"{KIND} {name}: {step.finding.message}")
+                await self._event(step.observed, said, warning=True)
 
     async def _report(
         self, view: View, plan: Rollout | None, failures: Mapping[str, Finding], *, refusal: Finding | None

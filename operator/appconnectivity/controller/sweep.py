@@ -95,6 +95,7 @@ class Sweeper:
     completed: int = 0
     last_success: float = 0.0
     api_is_down: bool = False
+    trouble: str = ""
     has_ended: bool = False
     deaf_rounds: dict[str, int] = field(default_factory=dict)
     _gap: asyncio.Event = field(default_factory=asyncio.Event)
@@ -140,6 +141,7 @@ class Sweeper:
             await self.sweep()
         except errors.ClusterError as error:
             self.api_is_down = isinstance(error, errors.Unavailable)
+            self.trouble = str(error)
             logger.warning("sweep: %s; nothing is concluded from it", error)
             return min(pause, 10.0)
         except Exception:  # sweeps must go on: without them nothing heals what no event has told of
@@ -158,6 +160,7 @@ class Sweeper:
         self.completed += 1
         self.last_success = self.clock()
         self.api_is_down = False
+        self.trouble = ""
         self.metrics.last_sweep.set_to_current_time()
         for kind, listing in seen.items():
             if kind.plural in self.ledgers:

@@ -51,7 +51,10 @@ class Reason(StrEnum):
         "Adopting",
         "The first policies stand; the namespace stays open for a few seconds, so that nothing is cut.",
     )
-    NAME_CONFLICT = "NameConflict", "A NetworkPolicy that is not ours has the name of one of ours; it is left alone."
+    NAME_CONFLICT = (
+        "NameConflict",
+        "A NetworkPolicy that is not ours has the name of one of ours (or an object that of a template's): left alone.",
+    )
     WRITE_FAILED = "WriteFailed", "The API server refused a write; it is tried again."
     FORBIDDEN = "Forbidden", "The API server does not allow the operator to write here, or to read what it needs."
     CONTENDED = "Contended", "Somebody keeps changing a policy of ours; repairs are spaced out."

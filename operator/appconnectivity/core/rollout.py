@@ -112,9 +112,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Rollout:
-    """All steps of a template, by namespace."""
+    """All steps of a template, by namespace; ``protected`` are those that it selects and must leave alone."""
 
     steps: tuple[Step, ...] = field(default_factory=tuple)
+    protected: tuple[str, ...] = ()
 
     def of(self, *actions: Action) -> list[Step]:
         return [step for step in self.steps if step.action in actions]
@@ -136,7 +137,7 @@ def digest(body: Body) -> str:
 def plan(
     template: Template,
     *,
-    namespaces: Iterable[Body],
+    namespaces: Collection[Body],
     objects: Iterable[Body],
     protected: Collection[str],
     written: Mapping[str, Stood],
@@ -152,7 +153,8 @@ def plan(
     found = [_judge(template, body, live.get(body["metadata"]["name"]), written=written) for body in places]
     steps = sorted((step for step in found if step is not None), key=lambda step: step.namespace)
     limit = template.renderings.spec.max_concurrent if template.renderings else 0
-    return Rollout(_within_limit(steps, limit=limit, behind=behind))
+    held_back = [place.name for place in map(_place, namespaces) if place.name in protected and template.selects(place)]
+    return Rollout(_within_limit(steps, limit=limit, behind=behind), protected=tuple(sorted(held_back)))
 
 
 def is_judged(body: Body) -> bool:

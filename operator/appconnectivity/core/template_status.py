@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from appconnectivity.core import status
@@ -12,6 +12,7 @@ from appconnectivity.core.rollout import Action, Rollout, Step, is_judged
 MAX_FAILURES = 64
 MAX_FAILURE_MESSAGE = 256
 _NAMED = 4
+_NONE = "no namespace that could be served has the labels that namespaceSelector asks for"
 
 Body = Mapping[str, Any]
 Failures = Mapping[str, Finding]
@@ -26,11 +27,17 @@ def build(
     """
     previous, generation = body.get("status") or {}, body["metadata"]["generation"]
     counts = _counts(rollout, failures) if rollout else _kept(previous)
+    protected = rollout.protected if rollout else ()
     conditions = [
         status.make_condition(kind, value, finding, generation=generation, previous=previous, now=now)
-        for kind, value, finding in _conditions(counts, refusal=refusal)
+        for kind, value, finding in _conditions(counts, protected, refusal=refusal)
     ]
     return {"conditions": conditions, "observedGeneration": generation, **counts}
+
+
+def cut(finding: Finding) -> str:
+    """What a row of ``failures`` says of it."""
+    return status.cut(finding.message, MAX_FAILURE_MESSAGE)
 
 
 def _counts(rollout: Rollout, failures: Failures) -> dict[str, Any]:
@@ -73,22 +80,26 @@ def _ready(step: Step) -> Mapping[str, Any]:
     return status.condition((step.observed or {}).get("status") or {}, "Ready")
 
 
-def _conditions(counts: Mapping[str, Any], *, refusal: Finding | None) -> Iterator[tuple[str, str, Finding]]:
+def _conditions(
+    counts: Mapping[str, Any], protected: Sequence[str], *, refusal: Finding | None
+) -> Iterator[tuple[str, str, Finding]]:
     if refusal is not None:
         yield "Ready", "False", refusal
         yield "Accepted", "False", refusal
         yield "Stalled", "True", refusal
         return
-    ready = _summary(counts)
+    ready = _summary(counts, protected)
     yield "Ready", "True" if ready.reason is Reason.ROLLED_OUT else "False", ready
     yield "Accepted", "True", Finding(Reason.ACCEPTED, "the template is understood")
 
 
-def _summary(counts: Mapping[str, Any]) -> Finding:
-    said = f"{counts['readyNamespaces']} namespaces are ready"
+def _summary(counts: Mapping[str, Any], protected: Sequence[str]) -> Finding:
+    said = f"{counts['readyNamespaces']} namespaces are ready" if counts["selectedCount"] else _NONE
     named = [f"{row['namespace']}: {row['message']}" for row in counts["failures"][:_NAMED]]
     more = counts["failedCount"] - len(named)
-    whole = "; ".join([said, *named, *([f"and {more} more"] if more else [])])
+    rest = [f"and {more} more"] if more else []
+    left = [f"{', '.join(protected)}: protected, and left alone"] if protected else []
+    whole = "; ".join([said, *named, *rest, *left])
     if counts["readyCount"] == counts["selectedCount"] and not named:
         return Finding(Reason.ROLLED_OUT, whole)
     is_moving = counts["readyCount"] + counts["failedCount"] < counts["selectedCount"]
@@ -96,5 +107,4 @@ def _summary(counts: Mapping[str, Any]) -> Finding:
 
 
 def _row(namespace: str, finding: Finding) -> dict[str, Any]:
-    message = status.cut(finding.message, MAX_FAILURE_MESSAGE)
-    return {"namespace": namespace, "reason": finding.reason.value, "message": message}
+    return {"namespace": namespace, "reason": finding.reason.value, "message": cut(finding)}
