@@ -88,10 +88,8 @@ def _delete(plane: ControlPlane) -> None:
 
 def _keep(plane: ControlPlane, operator: Operator) -> tuple[int, float]:
     _run(plane, "apply", "-f", SAMPLE.relative_to(ROOT))
-    print(
-        f"\nIt goes on until Ctrl-C, or kill {os.getpid()}. In another terminal:\n\n  export KUBECONFIG={plane.kubeconfig}\n",
-        flush=True,
-    )
+    print(f"\nIt goes on until Ctrl-C, or kill {os.getpid()}. In another terminal:", flush=True)
+    print(f"\n  export KUBECONFIG={plane.kubeconfig}\n", flush=True)
     print(f"  {plane.kubectl_path} get appconn,networkpolicies -A\n", flush=True)
     try:
         signal.pause()
