@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 import kopf
 
-from appconnectivity.cluster.client import Client, Connection
+from appconnectivity.cluster.client import PAGE_SIZE, Client, Connection
 from appconnectivity.core import api, template
 
 Notice = Callable[[str, str | None, Mapping[str, Any]], None]
@@ -52,6 +53,8 @@ class Pace:
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
+        if "continue" in request.url.query:
+            return await _next_page(await handler(request))
         what = (request.url.path, "watch" in request.url.query)
         now = asyncio.get_running_loop().time()
         begins = max(now, self._free.get(what, now))
@@ -60,6 +63,14 @@ class Pace:
         if request.session.closed:  # there are new credentials: kopf takes them when it hears this
             raise RuntimeError("Session is closed")
         return await handler(request)
+
+
+async def _next_page(answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+    """Its token may have expired. kopf takes that for the end of all, but begins anew where an answer breaks off."""
+    if answer.status == HTTPStatus.GONE:
+        answer.close()
+        raise aiohttp.ClientPayloadError("the list has to begin anew")
+    return answer
 
 
 def registry(*, notice: Notice, client: Client) -> kopf.OperatorRegistry:
@@ -115,7 +126,7 @@ def settings() -> kopf.OperatorSettings:
     made.watching.connect_timeout = 5
     made.watching.reconnect_backoff = 2.0
     made.watching.initial_streaming = False  # a stream that breaks at the start would lose objects
-    made.watching.chunk_size = None  # an expired continue token would end the process
+    made.watching.chunk_size = PAGE_SIZE
     made.networking.connect_timeout = 5
     made.networking.request_timeout = 30
     made.networking.error_backoffs = (1, 2, 4, 8, 15, 30)

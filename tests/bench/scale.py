@@ -151,11 +151,11 @@ async def _bare_bulk(at: Bench, like: list[Body]) -> float:
 
 
 async def _one_by_one(at: Bench) -> list[float]:
-    """Into a namespace in which something stands already; the first is not counted, while the watches begin."""
+    """Into namespaces in which much stands already; the first is not counted, while the watches begin."""
     found, policies = [], at.policies
     assert policies is not None
     for number in range(ONE_BY_ONE + 1):
-        place = ("bulk-000", f"one-{number:03}")
+        place = (f"bulk-{number % BULK_NAMESPACES:03}", f"one-{number:03}")
         start = time.perf_counter()
         await at.put(obj(place))
         await policies.wait([(place[0], f"{place[1]}.{_FLOW}.{half}") for half in ("ingress", "egress")])
@@ -167,7 +167,7 @@ async def _one_by_one(at: Bench) -> list[float]:
 async def _bare_one_by_one(at: Bench, like: list[Body]) -> list[float]:
     found = []
     for number in range(ONE_BY_ONE):
-        place = ("bare-000", f"one-{number:03}")
+        place = (f"bare-{number % BULK_NAMESPACES:03}", f"one-{number:03}")
         mine = [_renamed(moved(body, place[0]), place[1]) for body in like]
         start = time.perf_counter()
         await at.put(obj(place))
@@ -215,7 +215,7 @@ async def _churn(at: Bench, results: Results, running: Operator) -> None:
     while (elapsed := time.perf_counter() - begin) < CHURN_SECONDS:
         while changes < elapsed * CHURN_A_SECOND and len(pending) < CHURN_NAMESPACES:
             place = (names[changes % len(names)], _FIRST)
-            task = asyncio.create_task(at.put(obj(place, port=8080 + changes // len(names) % 1000)))
+            task = asyncio.create_task(at.change_port(obj(place), 8080 + changes // len(names) % 1000))
             pending.add(task)
             task.add_done_callback(pending.discard)
             changes += 1

@@ -6,12 +6,15 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from appconnectivity.cluster.client import PAGE_SIZE
 from cluster import faults
-from cluster.faults import Act, Rule
+from cluster.faults import Act, FaultProxy, Rule
 from e2e.conftest import Team, appconn, eventually, flow
+from e2e.test_deletion import GC_SECONDS
 from faults.conftest import Patient
 
 # One of each kind that the operator watches, and kopf's own of CRDs.
@@ -72,7 +75,7 @@ def test_an_object_whose_end_no_watch_has_told_of_is_not_brought_back_to_life(pa
     eventually(lambda: silence.hits)
     since = time.monotonic()
     team.delete("appconn", "shop")
-    eventually(lambda: not team.policies().keys() - {"bystander"})
+    eventually(lambda: not team.policies().keys() - {"bystander"}, within=GC_SECONDS)
     time.sleep(2)
 
     assert [asked for asked in patient.proxy.writes(since=since) if asked.verb == "patch"] == []
@@ -144,6 +147,23 @@ def test_a_watch_that_makes_no_sense_ends_the_process_and_the_next_one_is_well(
     patient.is_well()
 
 
+def test_a_list_whose_next_page_has_expired_is_begun_anew(
+    new_patient: Callable[..., Patient], team: Team, proxy: FaultProxy
+) -> None:
+    """Of a kind that no sweep lists, so that it is kopf who asks."""
+    many = {"apiVersion": "v1", "kind": "List", "items": [_slice(f"many-{n}") for n in range(PAGE_SIZE + 1)]}
+    team.plane.kubectl("create", "-n", team.namespace, "-f", "-", input=json.dumps(many))
+    slices = r"/endpointslices$"
+    expired = proxy.rule(faults.refused(410), "list", path=slices, query="continue=", times=1)
+    patient = new_patient()
+
+    eventually(lambda: expired.hits)
+    eventually(lambda: [asked for asked in proxy.log if "continue" in asked.query and asked.status == 200])
+    team.connect("shop", flow("frontend", "api", 8080))
+    team.wait_ready()
+    patient.is_well()
+
+
 def test_a_line_that_breaks_off_with_its_connection_is_asked_for_again(patient: Patient, team: Team) -> None:
     team.connect("shop", flow("frontend", "api", 8080))
     team.wait_ready()
@@ -155,3 +175,14 @@ def test_a_line_that_breaks_off_with_its_connection_is_asked_for_again(patient: 
 
     assert patient.deleted() == []
     patient.is_well()
+
+
+def _slice(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": name},
+        "addressType": "IPv4",
+        "endpoints": [],
+        "ports": [],
+    }

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 # One call may take this long in all; a black-holed server must not hold a namespace for minutes.
 TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
-PAGE_SIZE = 1000
+PAGE_SIZE = 500
 TOKEN_SECONDS = 60.0
 _ATTEMPTS = 4
 _WRITES = ("patch", "create", "delete")

@@ -80,7 +80,7 @@ def _without_fields(entry: Body) -> dict[str, Any]:
 
 def _text(body: Body) -> bytes:
     try:
-        return orjson.dumps(body)
+        return memoryview(orjson.dumps(body)).tobytes()  # its own result holds three times the memory
     except TypeError:  # numbers of more than 64 bits, and text that is none: what the API server took is kept
         return json.dumps(body).encode()
 

@@ -138,6 +138,8 @@ class _Model(BaseModel):
         """A field without a value is a field left out, as the API server has it."""
         if not isinstance(value, dict):
             return value
+        if all(given is not None for given in value.values()):
+            return value
         known = {field.alias for field in cls.model_fields.values()}
         return {key: given for key, given in value.items() if given is not None or key not in known}
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from appconnectivity.core import api, consent, describe, isolation, naming
@@ -19,6 +19,10 @@ from appconnectivity.core.intent import Entry, Intent
 from appconnectivity.core.notes import notes
 from appconnectivity.core.policy import Owner, Policy, Role, Rule, allow_spec, is_as_written, owners_of
 from appconnectivity.core.resolve import Resolved, resolve
+from appconnectivity.core.selectors import Selector
+
+# Policies that are not made anew in each pass over their namespace.
+_KNOWN = 4096
 
 
 @dataclass(frozen=True)
@@ -223,17 +227,9 @@ class Compiler:
         if destination.subject is not None and api.PolicyType.INGRESS in intent.governed:
             rules = [Rule(peer, ports) for peer, _ in source.reaches for _, ports in destination.reaches]
             halves.append((api.PolicyType.INGRESS, destination.subject, rules))
+        owner = Owner(intent.name, intent.uid)
         return tuple(
-            Policy(
-                namespace=intent.namespace,
-                name=naming.flow_policy(object_name=intent.name, flow_name=entry.name, policy_type=policy_type),
-                role=Role.FLOW,
-                spec=allow_spec(subject=subject, policy_type=policy_type, rules=rules),
-                owners=(Owner(intent.name, intent.uid),),
-                description=describe.half(policy_type, subject, rules, object_name=intent.name, flow_name=entry.name),
-                object_name=intent.name,
-                fingerprint=entry.fingerprint,
-            )
+            _half(intent.namespace, owner, entry.name, entry.fingerprint, policy_type, subject, tuple(rules))
             for policy_type, subject, rules in halves
         )
 
@@ -273,6 +269,28 @@ class Compiler:
         ]
         moments = [moment for end in ends for moment in (end - self.options.expiry_warning, end)]
         return min((moment for moment in moments if moment > self.now), default=None)
+
+
+@lru_cache(maxsize=_KNOWN)
+def _half(
+    namespace: str,
+    owner: Owner,
+    flow_name: str,
+    fingerprint: str,
+    policy_type: api.PolicyType,
+    subject: Selector,
+    rules: tuple[Rule, ...],
+) -> Policy:
+    return Policy(
+        namespace=namespace,
+        name=naming.flow_policy(object_name=owner.name, flow_name=flow_name, policy_type=policy_type),
+        role=Role.FLOW,
+        spec=allow_spec(subject=subject, policy_type=policy_type, rules=rules),
+        owners=(owner,),
+        description=describe.half(policy_type, subject, rules, object_name=owner.name, flow_name=flow_name),
+        object_name=owner.name,
+        fingerprint=fingerprint,
+    )
 
 
 def _is_governed(body: Mapping[str, Any], *, intent: Intent) -> bool:

@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
+import orjson
 from pydantic import ValidationError
 
 from appconnectivity.core import api, naming
@@ -15,6 +17,9 @@ from appconnectivity.core.findings import Finding, Reason
 
 # Of a list that is too long so many flows are read, for the policies that stand for them; more would only take time.
 _MOST_FLOWS = 16 * api.MAX_FLOWS
+# A namespace is looked at again for each change of one of its objects: so many objects are not understood anew each
+# time, if each is short, so that all of them take some megabytes only.
+_KNOWN, _SHORT = 2048, 2048
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,23 @@ class Intent:
 
 def parse(body: Mapping[str, Any], *, default_app_label: str) -> Intent:
     """Understands as much of the object as can be understood; never raises on bad input."""
-    metadata, raw = body["metadata"], _given(body, "spec", {})
+    metadata = body["metadata"]
+    which = metadata["namespace"], metadata["name"], metadata.get("uid", ""), metadata.get("generation", 0)
+    given = (*which, body.get("spec"), default_app_label)
+    try:
+        text = orjson.dumps(given, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    except TypeError:  # numbers of more than 64 bits, say
+        return _parse(*given)
+    return _parse_known(memoryview(text).tobytes()) if len(text) <= _SHORT else _parse(*orjson.loads(text))
+
+
+@lru_cache(maxsize=_KNOWN)
+def _parse_known(text: bytes) -> Intent:
+    return _parse(*orjson.loads(text))
+
+
+def _parse(namespace: str, name: str, uid: str, generation: int, given: Any, default_app_label: str) -> Intent:
+    raw = {} if given is None else given
     spec = raw if isinstance(raw, Mapping) else {}
     header, refusal = _parse_header({key: raw[key] for key in raw if key != "flows"} if spec else raw)
     app_label = str(spec.get("appLabel") or default_app_label)
@@ -69,10 +90,10 @@ def parse(body: Mapping[str, Any], *, default_app_label: str) -> Intent:
         refusal = refusal or Finding(Reason.INVALID, f"spec.flows must be a list of at most {api.MAX_FLOWS} flows")
         header, raws = None, raws if isinstance(raws, list) else []
     return Intent(
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        uid=metadata.get("uid", ""),
-        generation=metadata.get("generation", 0),
+        namespace=namespace,
+        name=name,
+        uid=uid,
+        generation=generation,
         entries=_parse_flows(raws[:_MOST_FLOWS], app_label=app_label),
         app_label=app_label,
         header=header,

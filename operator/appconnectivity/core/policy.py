@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -116,7 +117,7 @@ class Policy:
         labels = {naming.MANAGED_BY_LABEL: naming.MANAGED_BY, naming.ROLE_LABEL: self.role.value}
         return labels | {naming.OBJECT_LABEL: self.object_name} if self.object_name else labels
 
-    @property
+    @cached_property
     def annotations(self) -> dict[str, str]:
         marks = {naming.DESCRIPTION_ANNOTATION: self.description}
         if self.fingerprint:
@@ -125,14 +126,14 @@ class Policy:
             marks[naming.UNTIL_ANNOTATION] = self.until
         return marks
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return naming.digest(self.to_dict(), length=16)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole body as it is applied: every field that we own, and no other."""
         metadata: dict[str, Any] = {
-            "annotations": self.annotations,
+            "annotations": {**self.annotations},
             "labels": self.labels,
             "name": self.name,
             "namespace": self.namespace,
@@ -163,9 +164,10 @@ def deny_spec(*, subject: Selector, policy_types: Iterable[api.PolicyType]) -> d
 
 def is_ours(body: Mapping[str, Any]) -> bool:
     """Ours is what our kind owns or what our field manager has applied; a label alone proves nothing."""
-    return bool(owners_of(body)) or any(
+    metadata = body["metadata"]
+    return any(map(_is_to_our_kind, metadata.get("ownerReferences") or ())) or any(
         entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
-        for entry in body["metadata"].get("managedFields") or ()
+        for entry in metadata.get("managedFields") or ()
     )
 
 
@@ -178,8 +180,12 @@ def is_marked(body: Mapping[str, Any]) -> bool:
 def owners_of(body: Mapping[str, Any]) -> tuple[Owner, ...]:
     """The owners of our kind, of any version, sorted."""
     references = body["metadata"].get("ownerReferences") or ()
-    ours = (r for r in references if r["kind"] == api.KIND and r["apiVersion"].split("/")[0] == api.GROUP)
+    ours = filter(_is_to_our_kind, references)
     return tuple(sorted((Owner(r["name"], r["uid"]) for r in ours), key=lambda owner: (owner.name, owner.uid)))
+
+
+def _is_to_our_kind(reference: Mapping[str, Any]) -> bool:
+    return bool(reference["kind"] == api.KIND and reference["apiVersion"].split("/")[0] == api.GROUP)
 
 
 def is_as_written(body: Mapping[str, Any], *, fingerprint: str) -> bool:
