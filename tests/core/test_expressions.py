@@ -45,22 +45,110 @@ def test_values_are_put_in(text: str, expected: str) -> None:
         ("{{ namespace.nothing }}", "namespace has no 'nothing'"),
         ("{{ nobody }}", "'nobody' is undefined"),
         ("{{ 'a' if false }}", "an if needs its else"),
-        ("{{", "unexpected 'end of template'"),
+        ("{{", "is not closed by }}"),
         ("{{ namespace.annotations.long }}", "has more than 4096 characters"),
-        ("{{ namespace.labels }}", "only texts and whole numbers"),
+        ("{{ namespace.labels }}", "only texts and whole numbers can be put in, not namespace.labels"),
         ("{{ namespace }}", "only texts and whole numbers"),
         ("{{ true }}", "only texts and whole numbers"),
         ("{{ 1.5 }}", "only texts and whole numbers"),
         ("{{ none }}", "only texts and whole numbers"),
         ("{{ namespace.annotations.partners | split }}", "only texts and whole numbers"),
-        ("{{ 1 < 'a' }}", "TypeError"),
-        ("{{ 'a' | nosuchfilter }}", "No filter named 'nosuchfilter'"),
+        ("{{ 'a' | split(1) }}", "TypeError"),
+        ("{{ namespace.name.part | default('d') }}", "'team-a' has no parts such as 'part'"),
         ("x" * 600 + "{{ 1 }}", "more than 512"),
     ],
 )
 def test_what_has_no_value_is_an_error_that_says_why(text: str, said: str) -> None:
     with pytest.raises(ExpressionError, match=said):
         expressions.render(text, VARIABLES)
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("namespace.labels.team == true", "values are texts: compare with 'true' in quotes, not with true"),
+        ("namespace.labels.team != false", "values are texts: compare with 'false' in quotes"),
+        ("True == namespace.labels.team", "values are texts: compare with 'true' in quotes"),
+        ("namespace.labels.team == 1", "values are texts: compare with '1' in quotes"),
+        ("namespace.labels.team >= 1.5", "values are texts: compare with '1.5' in quotes"),
+        ("namespace.labels['x.example/y'] == 1", "values are texts: compare with '1' in quotes"),
+        ("namespace.labels.team | default('') == true", "values are texts: compare with 'true' in quotes"),
+        ("namespace.name ~ 'x' == 1", "values are texts: compare with '1' in quotes"),
+        ("parameters.monitoring == 8080", "values are texts: compare with '8080' in quotes"),
+        ("item == 1", "values are texts: compare with '1' in quotes"),
+        ("'a' == 1", "values are texts: compare with '1' in quotes"),
+        ("namespace.labels.team in ['a', 2]", "values are texts: compare with '2' in quotes"),
+        ("namespace.labels.team not in (1, 2)", "values are texts: compare with '1' in quotes"),
+        ("1 in namespace.labels", "values are texts: compare with '1' in quotes"),
+        ("namespace.labels.team == 'a' == true", "values are texts: compare with 'true' in quotes"),
+        ("true and (namespace.labels.team == true or false)", "values are texts: compare with 'true' in quotes"),
+        ("namespace.labels.team == none", "values are texts: whether a value is there is asked by is defined"),
+    ],
+)
+def test_a_text_is_compared_with_texts_only(expression: str, said: str) -> None:
+    """It would be false for ever, and nobody would know why."""
+    with pytest.raises(ExpressionError, match=said):
+        expressions.names_in_expression(expression)
+    with pytest.raises(ExpressionError, match=said):
+        expressions.names_in("{{ 'x' if " + expression + " else 'y' }}")
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("namespace.labels.app.kubernetes.io/name == 'x'", "write namespace.labels['app.kubernetes.io/name']"),
+        ("namespace.labels.app.kubernetes.io/name | default('x') == 'x'", "write namespace.labels['app.kubernetes.io/"),
+        (
+            "namespace.annotations.example.com/cost-center == 'x'",
+            "write namespace.annotations['example.com/cost-center",
+        ),
+        ("namespace.labels.cost-center == 'x'", "write namespace.labels['cost-center']"),
+        ("namespace.labels.team.io == 'x'", "write namespace.labels['team.io']"),
+        ("namespace.labels.team.io | default('x') == 'x'", "write namespace.labels['team.io']"),
+        ("namespace.labels.1st/team == 'x'", "write namespace.labels['1st/team']"),
+        ("namespace.labels.team = 'a'", "= is not understood: == compares"),
+        ("namespace.labels.team === 'a'", "= is not understood: == compares"),
+        ("namespace.labels.team == 'a' && true", "& is not understood: write and"),
+        ("namespace.labels.team == 'a' || true", "| is not understood: write or"),
+        ("!true", "! is not understood: write not"),
+        ("true AND true", "'AND' is not understood: write and, or, not, in, is in small letters"),
+        ("true ? 'a' : 'b'", "? is not understood: write 'a' if … else 'b'"),
+        ("namespace.name == 'a", "a quote is not closed"),
+        ("namespace.name == “a”", "only ' and \" are quotes here"),
+        ("(namespace.name == 'a'", "a parenthesis or bracket is not closed, or was never opened"),
+        ("namespace.labels['team' == 'a'", "a parenthesis or bracket is not closed, or was never opened"),
+        ("namespace.name == 'a' true", "'true' is not expected there"),
+        ("namespace.name == 'a' and", "something is missing at the end"),
+        ("namespace.name == @", "unexpected char '@'"),
+        ("namespace.name is true", "there is no test true, only defined, endswith, startswith, undefined"),
+        ("namespace.name | length == '6'", "there is no filter length, only d, default, lower, replace, split"),
+        ("namespace.name + '-x' == 'a'", "+ is not allowed, only values; ~ puts texts together"),
+        ("namespace.name.lower() == 'a'", "call is not allowed, only values; a filter is written as in name | lower"),
+    ],
+)
+def test_what_people_write_who_know_other_languages_is_answered_with_what_to_write(expression: str, said: str) -> None:
+    with pytest.raises(ExpressionError) as refused:
+        expressions.is_true(expression, VARIABLES)
+
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{ namespace.name }", "{{ is not closed by }}"),
+        ("it's {{ namespace.name }} & {{ namespace.name", "{{ is not closed by }}"),
+        ("{{ 'a }}", "a quote is not closed"),
+        ("a & b? {{ }}", "Expected an expression, got '}}'"),
+        ("team's={{ namespace.name namespace.name }}", "'namespace' is not expected there"),
+        ("{{ namespace.labels.cost-center }}", "write namespace.labels['cost-center']"),
+    ],
+)
+def test_what_stands_around_the_braces_is_not_taken_for_the_fault(text: str, said: str) -> None:
+    with pytest.raises(ExpressionError) as refused:
+        expressions.render(text, VARIABLES)
+
+    assert said in str(refused.value)
 
 
 HOSTILE = [
@@ -139,6 +227,10 @@ def test_a_result_is_bounded() -> None:
         ("namespace.labels.nobody is defined", False),
         ("namespace.name is startswith 'team-'", True),
         ("namespace.labels.team in ['a', 'b']", True),
+        ("namespace.labels.nobody is defined == true", False),
+        ("(namespace.labels.team == 'a') == false", False),
+        ("namespace.labels.team == 'true'", False),
+        ("namespace.labels.team != '1'", True),
     ],
 )
 def test_a_condition_is_true_or_false(expression: str, expected: bool) -> None:

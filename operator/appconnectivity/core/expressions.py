@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, Undefined, nodes
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes
 from jinja2.environment import Template, TemplateExpression
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from appconnectivity.core import hints
 
 MAX_EXPRESSION = 512
 MAX_RESULT = 1024
@@ -54,7 +56,7 @@ def render(text: str, variables: Mapping[str, Any]) -> str:
     """The text with its expressions replaced by their values, strings or whole numbers. Raises ExpressionError."""
     made = str(_run(_text(text)[0].render, variables, text=text))
     if len(made) > MAX_RESULT:
-        raise ExpressionError(f"{_shown(text)} makes {len(made)} characters, more than {MAX_RESULT}")
+        raise ExpressionError(f"{shown(text)} makes {len(made)} characters, more than {MAX_RESULT}")
     return made
 
 
@@ -62,7 +64,8 @@ def is_true(expression: str, variables: Mapping[str, Any]) -> bool:
     """The value of a bare expression, true or false: the text "false" is neither. Raises ExpressionError."""
     value = _evaluate(expression, variables)
     if not isinstance(value, bool):
-        raise ExpressionError(f"{_shown(expression)} is {value!r}, neither true nor false; compare it with something")
+        said = f"is {shown(str(value))}, neither true nor false; compare it with something"
+        raise ExpressionError(f"{shown(expression)} {said}")
     return value
 
 
@@ -70,11 +73,16 @@ def items(expression: str, variables: Mapping[str, Any]) -> list[str]:
     """The value of a bare expression, a list of texts; each once, in their order. Raises ExpressionError."""
     value = _evaluate(expression, variables)
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise ExpressionError(f"{_shown(expression)} is {str(value)[:60]!r}, not a list; perhaps | split is missing")
+        raise ExpressionError(f"{shown(expression)} is {str(value)[:60]!r}, not a list; perhaps | split is missing")
     found = list(dict.fromkeys(value))
     if len(found) > MAX_ITEMS:
-        raise ExpressionError(f"{_shown(expression)} has {len(found)} items, more than {MAX_ITEMS}")
+        raise ExpressionError(f"{shown(expression)} has {len(found)} items, more than {MAX_ITEMS}")
     return found
+
+
+def shown(text: str) -> str:
+    """The text in quotes, as much of it as a message can bear."""
+    return repr(text if len(text) <= 80 else text[:79] + "…")
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -87,7 +95,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         if isinstance(obj, Undefined):
             return obj
         if not isinstance(obj, Values):
-            return self.undefined(f"{str(obj)[:60]!r} has no parts such as {argument!r}")
+            raise ExpressionError(f"{str(obj)[:60]!r} has no parts such as {argument!r}")
         if argument not in obj:
             return self.undefined(f"{obj.what} has no {argument!r}")
         value = obj[argument]
@@ -101,12 +109,15 @@ _ALLOWED = (
     *(nodes.Filter, nodes.Test, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.CondExpr),
     *(nodes.Concat, nodes.List, nodes.Tuple),
 )
+_INSTEAD = {"+": "; ~ puts texts together", "call": "; a filter is written as in name | lower"}
+# Whatever these come to is a text, or a list or map of texts.
+_TEXTS = (nodes.Name, nodes.Getattr, nodes.Getitem, nodes.Filter, nodes.Concat)
 
 
 def _evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
     value = _run(_bare(expression)[0], variables, text=expression)
     if isinstance(value, Undefined):
-        raise ExpressionError(f"{_shown(expression)}: {value._undefined_message}")
+        raise ExpressionError(f"{shown(expression)}: {value._undefined_message}")
     return value
 
 
@@ -119,7 +130,7 @@ def _text(text: str) -> tuple[Template, frozenset[str]]:
 @lru_cache(maxsize=_CACHED)
 def _bare(text: str) -> tuple[TemplateExpression, frozenset[str]]:
     if is_expression(text):
-        raise ExpressionError(f"{_shown(text)}: braces are for texts; here stands the bare expression")
+        raise ExpressionError(f"{shown(text)}: braces are for texts; here stands the bare expression")
     names = _checked("{{ (" + text + ") }}", text=text)
     return _run(lambda source: _ENVIRONMENT.compile_expression(source, undefined_to_none=False), text, text=text), names
 
@@ -127,14 +138,40 @@ def _bare(text: str) -> tuple[TemplateExpression, frozenset[str]]:
 def _checked(source: str, *, text: str) -> frozenset[str]:
     """The names that it refers to. Raises ExpressionError for what is more than putting in values."""
     if len(text) > MAX_EXPRESSION:
-        raise ExpressionError(f"{_shown(text)} has {len(text)} characters, more than {MAX_EXPRESSION}")
+        raise ExpressionError(f"{shown(text)} has {len(text)} characters, more than {MAX_EXPRESSION}")
     tree = _run(_ENVIRONMENT.parse, source, text=text)
     for node in tree.find_all(nodes.Node):
-        if not isinstance(node, _ALLOWED):
-            raise ExpressionError(f"{_shown(text)}: {type(node).__name__.lower()} is not allowed, only values")
-        if isinstance(node, nodes.CondExpr) and node.expr2 is None:
-            raise ExpressionError(f"{_shown(text)}: an if needs its else")
+        if why := _refusal(node):
+            raise ExpressionError(f"{shown(text)}: {why}{hints.key(text)}")
     return frozenset(node.name for node in tree.find_all(nodes.Name))
+
+
+def _refusal(node: nodes.Node) -> str:
+    """Why this has no place in an expression; empty where it has."""
+    if not isinstance(node, _ALLOWED):
+        word = getattr(node, "operator", type(node).__name__.lower())
+        return f"{word} is not allowed, only values{_INSTEAD.get(word, '')}"
+    if isinstance(node, nodes.CondExpr) and node.expr2 is None:
+        return "an if needs its else"
+    if isinstance(node, nodes.Filter) and node.name not in _ENVIRONMENT.filters:
+        return f"there is no filter {node.name}, only {', '.join(sorted(_ENVIRONMENT.filters))}"
+    if isinstance(node, nodes.Test) and node.name not in _ENVIRONMENT.tests:
+        return f"there is no test {node.name}, only {', '.join(sorted(_ENVIRONMENT.tests))}"
+    return _mismatch(node) if isinstance(node, nodes.Compare) else ""
+
+
+def _mismatch(node: nodes.Compare) -> str:
+    """What is wrong where a text is compared with what is none: it would be false for ever, without a word."""
+    sides = [node.expr, *(operand.expr for operand in node.ops)]
+    listed = [item for side in sides if isinstance(side, nodes.List | nodes.Tuple) for item in side.items]
+    told = [const.value for const in (*sides, *listed) if isinstance(const, nodes.Const)]
+    others = [value for value in told if not isinstance(value, str)]
+    if not others or not (len(others) < len(told) or any(isinstance(side, _TEXTS) for side in sides)):
+        return ""
+    if others[0] is None:
+        return "values are texts: whether a value is there is asked by is defined"
+    word = str(others[0]).lower()
+    return f"values are texts: compare with '{word}' in quotes, not with {word}"
 
 
 def _run(function: Any, *arguments: Any, text: str) -> Any:
@@ -142,18 +179,21 @@ def _run(function: Any, *arguments: Any, text: str) -> Any:
     try:
         return function(*arguments)
     except ExpressionError as error:
-        raise ExpressionError(f"{_shown(text)}: {error}") from error
+        raise ExpressionError(f"{shown(text)}: {error}{hints.key(text)}") from error
+    except TemplateSyntaxError as error:
+        raise ExpressionError(f"{shown(text)}: {hints.syntax(text, error.message or '')}{hints.key(text)}") from error
     except TemplateError as error:
-        raise ExpressionError(f"{_shown(text)}: {error.message}") from error
+        raise ExpressionError(f"{shown(text)}: {error.message}") from error
     except Exception as error:  # RecursionError, SyntaxError, TypeError...: a text is no reason to stop
-        raise ExpressionError(f"{_shown(text)}: {type(error).__name__}: {str(error)[:200]}") from error
+        raise ExpressionError(f"{shown(text)}: {type(error).__name__}: {str(error)[:200]}") from error
 
 
 def _finalize(value: Any) -> Any:
     if isinstance(value, Undefined):
         return value
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ExpressionError(f"only texts and whole numbers can be put in, not {str(value)[:60]!r}")
+        what = value.what if isinstance(value, Values) else repr(str(value)[:60])
+        raise ExpressionError(f"only texts and whole numbers can be put in, not {what}")
     return value
 
 
@@ -177,10 +217,6 @@ def _replace(value: str, old: str, new: str) -> str:
 def _split(value: str, separator: str = ",") -> Sequence[str]:
     """The parts without the space around them; empty ones are none."""
     return [part.strip() for part in value.split(separator) if part.strip()]
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:79] + "…")
 
 
 def _environment() -> _Environment:
