@@ -28,7 +28,7 @@ def run(tmp_path: Path, *texts: str, words: tuple[str, ...] = ()) -> tuple[int, 
         pytest.param(
             "spec:\n  flows:\n  - from: {app: a}\n    to: {app: b}\n    ports: [80/tcp]\n",
             "0.yaml:8:",
-            "spec.flows[0].ports: '80/tcp' is not a port",
+            "spec.flows[0].ports[0]: '80/tcp' is not a port",
             id="a-bad-port",
         ),
         pytest.param(

@@ -24,10 +24,12 @@ GOOD = flow("a", "b")
 
 BAD_FLOWS = [
     pytest.param(
-        flow("a", "b", 0), "spec.flows[0].ports: 0: a port must be 1..65535".replace("0: a", "'0': a"), id="port-0"
+        flow("a", "b", 0), "spec.flows[0].ports[0]: 0: a port must be 1..65535".replace("0: a", "'0': a"), id="port-0"
     ),
-    pytest.param(flow("a", "b", "90-80"), "spec.flows[0].ports: '90-80': the end of a range must not be", id="range"),
-    pytest.param(flow("a", "b", "80/tcp"), "spec.flows[0].ports: '80/tcp' is not a port: write 8080", id="protocol"),
+    pytest.param(
+        flow("a", "b", "90-80"), "spec.flows[0].ports[0]: '90-80': the end of a range must not be", id="range"
+    ),
+    pytest.param(flow("a", "b", "80/tcp"), "spec.flows[0].ports[0]: '80/tcp' is not a port: write 8080", id="protocol"),
     pytest.param(flow("a", "b", True), "spec.flows[0].ports[0]", id="a-truth-is-no-port"),
     pytest.param(flow({}, "b"), "spec.flows[0].from: say exactly one of app", id="an-empty-end"),
     pytest.param(flow({"app": "a", "service": "s"}, "b"), "spec.flows[0].from: say exactly one of", id="two-in-one"),

@@ -167,9 +167,9 @@ _FLOW = '[\n{"from": {"app": "web"},\n"to": {"app": "api"},\n"ports": [%s]}]'
     ("text", "line", "said"),
     [
         pytest.param(
-            _object("shop", flows=_FLOW % 70000), 6, "spec.flows[0].ports: '70000': a port must be", id="port"
+            _object("shop", flows=_FLOW % 70000), 6, "spec.flows[0].ports[0]: '70000': a port must be", id="port"
         ),
-        pytest.param(_object("shop", flows=_FLOW % '"a\\n"'), 6, "spec.flows[0].ports: ", id="newline"),
+        pytest.param(_object("shop", flows=_FLOW % '"a\\n"'), 6, "spec.flows[0].ports[0]: ", id="newline"),
         pytest.param(_object("shop", more=',\n"mod": "Audit"'), 4, "spec.mod: ", id="unknown-field"),
         pytest.param(_object("shop", more=',\n"mode": "audit"'), 4, "spec.mode: ", id="unknown-value"),
         pytest.param(_object("appconnectivity"), 2, "metadata.name: must be 1 to 63 characters", id="reserved-name"),

@@ -24,7 +24,7 @@ from appconnectivity.core import api
 from appconnectivity.core.compile import Compiled, Compiler
 from appconnectivity.core.facts import Endpoints, Facts, Options, Peer, Service
 from appconnectivity.core.findings import FlowState
-from appconnectivity.core.intent import Intent, explain, parse
+from appconnectivity.core.intent import Intent, explain, faults, parse
 from appconnectivity.core.references import references
 
 
@@ -184,7 +184,7 @@ def _check(document: Document) -> None:
     try:
         api.Spec.model_validate(document.content.get("spec"))
     except ValidationError as error:
-        location = error.errors(include_url=False)[0]["loc"]
+        location = next(faults(error)).location
         raise BadInput(f"{document.where(('spec', *location))}: {explain(error, at='spec').message}") from error
 
 

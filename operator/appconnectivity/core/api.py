@@ -67,6 +67,11 @@ def _label_key(key: str) -> str:
     return key
 
 
+def _port(value: int | str) -> int | str:
+    ports_.parse_port(value)
+    return value
+
+
 def _rfc3339(value: Any) -> Any:
     if isinstance(value, datetime):
         understood = value.tzinfo is not None
@@ -89,6 +94,7 @@ LabelKey = Annotated[str, AfterValidator(_label_key)]
 LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=_LABEL_VALUE)]
 AppName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_LABEL_VALUE)]
 DnsLabel = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_DNS_LABEL)]
+Port = Annotated[StrictInt | StrictStr, AfterValidator(_port)]
 
 
 class PolicyType(StrEnum):
@@ -229,15 +235,9 @@ class Flow(_Model):
     name: DnsLabel | None = None
     from_: Annotated[End, Field(alias="from")]
     to: End
-    ports: Annotated[tuple[StrictInt | StrictStr, ...], Field(min_length=1, max_length=MAX_PORTS)] | None = None
+    ports: Annotated[tuple[Port, ...], Field(min_length=1, max_length=MAX_PORTS)] | None = None
     description: Annotated[str, StringConstraints(max_length=256)] | None = None
     expiration_time: Moment | None = None
-
-    @field_validator("ports")
-    @classmethod
-    def _ports_are_understood(cls, value: tuple[int | str, ...] | None) -> tuple[int | str, ...] | None:
-        ports_.parse_ports(value or ())
-        return value
 
     @model_validator(mode="after")
     def _ends_fit(self) -> Self:

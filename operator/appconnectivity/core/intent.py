@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -115,20 +115,33 @@ _PLAIN_WORDS = {
     "int_type": "must be a number, or a string such as 53/UDP",
     "string_type": "must be a string",
     "missing": "is needed",
+    "extra_forbidden": "this field is unknown to this version of the operator",
 }
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a body, and where in it."""
+
+    location: tuple[str | int, ...]
+    reason: Reason
+    said: str
+
+
+def faults(error: ValidationError) -> Iterator[Fault]:
+    """What pydantic has found, at least one, in the order of the fields."""
+    for found in error.errors(include_url=False):
+        # A port may be a number or a string; which of the two pydantic tried last is of no use to anybody.
+        location = found["loc"][:-1] if found["loc"][-3:-2] == ("ports",) else found["loc"]
+        unknown = found["type"] in ("extra_forbidden", "enum", "literal_error")
+        said = _PLAIN_WORDS.get(found["type"], found["msg"].removeprefix("Value error, "))
+        yield Fault(location, Reason.UNSUPPORTED if unknown else Reason.INVALID, said)
 
 
 def explain(error: ValidationError, *, at: str) -> Finding:
     """The first fault of a pydantic error as a sentence with the field's path."""
-    fault = error.errors(include_url=False)[0]
-    # A port may be a number or a string; which of the two pydantic tried last is of no use to anybody.
-    path = field_path(at, *(part for part in fault["loc"] if part not in ("int", "str")))
-    unknown = fault["type"] in ("extra_forbidden", "enum", "literal_error")
-    reason = Reason.UNSUPPORTED if unknown else Reason.INVALID
-    if fault["type"] == "extra_forbidden":
-        return Finding(reason, f"{path}: this field is unknown to this version of the operator")
-    said = _PLAIN_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
-    return Finding(reason, f"{path}: {said}")
+    fault = next(faults(error))
+    return Finding(fault.reason, f"{field_path(at, *fault.location)}: {fault.said}")
 
 
 def field_path(*parts: str | int) -> str:
