@@ -47,8 +47,13 @@ BAD_FLOWS = [
     ),
     pytest.param(
         flow("a", {"ipBlocks": [{"cidr": "10.0.0.1/8"}]}),
-        "spec.flows[0].to.ipBlocks[0]: '10.0.0.1/8' is not a CIDR such as 203.0.113.0/24",
+        "spec.flows[0].to.ipBlocks[0].cidr: '10.0.0.1/8' is not a CIDR such as 203.0.113.0/24",
         id="host-bits",
+    ),
+    pytest.param(
+        flow("a", {"ipBlocks": [{"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16", "10.2.0.0"]}]}),
+        "spec.flows[0].to.ipBlocks[0].except[1]: '10.2.0.0' has no prefix length",
+        id="except-is-an-address",
     ),
     pytest.param(
         flow("a", {"ipBlocks": [{"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}]}),

@@ -72,6 +72,11 @@ def _port(value: int | str) -> int | str:
     return value
 
 
+def _cidr(value: str) -> str:
+    parse_cidr(value)
+    return value
+
+
 def _rfc3339(value: Any) -> Any:
     if isinstance(value, datetime):
         understood = value.tzinfo is not None
@@ -95,6 +100,7 @@ LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=_LABEL_VALU
 AppName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_LABEL_VALUE)]
 DnsLabel = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_DNS_LABEL)]
 Port = Annotated[StrictInt | StrictStr, AfterValidator(_port)]
+Cidr = Annotated[str, StringConstraints(min_length=1, max_length=43), AfterValidator(_cidr)]
 
 
 class PolicyType(StrEnum):
@@ -178,17 +184,13 @@ class LabelSelector(_Model):
 class IPBlock(_Model):
     """Addresses of one family, as networking/v1 IPBlock."""
 
-    cidr: Annotated[str, StringConstraints(min_length=1, max_length=43)]
-    except_: Annotated[
-        tuple[Annotated[str, StringConstraints(min_length=1, max_length=43)], ...],
-        Field(alias="except", max_length=16, fail_fast=True),
-    ] = ()
+    cidr: Cidr
+    except_: Annotated[tuple[Cidr, ...], Field(alias="except", max_length=16, fail_fast=True)] = ()
 
     @model_validator(mode="after")
-    def _is_a_network(self) -> Self:
-        block = parse_cidr(self.cidr)
+    def _exceptions_are_within(self) -> Self:
         for text in self.except_:
-            inner = parse_cidr(text)
+            block, inner = parse_cidr(self.cidr), parse_cidr(text)
             if inner.version != block.version or inner == block or not inner.subnet_of(block):  # type: ignore[arg-type]
                 raise ValueError(f"except {text} must be strictly within {self.cidr}")
         return self
