@@ -93,6 +93,16 @@ def test_labels_and_annotations_are_put_in(tmp_path: Path) -> None:
             "t.yaml:8: spec.template.spec.mode: has no",
             id="blank",
         ),
+        pytest.param(
+            f"{HEAD}{SELECT}  template:\n    spec:\n      flows:\n"
+            '      - when: "false"\n        from: {app: a}\n        to: {app: b}\n        ports: [80]\n'
+            "      - from: {app: a}\n        to:\n          podSelector:\n            matchLabels:\n"
+            "              x.y/z: x\n"
+            "              app.kubernetes.io/name: '{{ namespace.labels.a }}/'\n        ports: [80]\n",
+            "t.yaml:18: spec.template.spec.flows[1].to.podSelector.matchLabels.app.kubernetes.io/name: "
+            "'{{ namespace.labels.a }}/' is 'b/' for team-a: ",
+            id="a value that can't stand there, below a key with dots, in a flow after one that is left out",
+        ),
         pytest.param("kind: Service\n", "t.yaml: no AppConnectivityTemplate in this file", id="no template at all"),
         pytest.param(HEAD.replace("v1alpha1", "v2"), "t.yaml:1: apiVersion: must be", id="another version"),
         pytest.param(HEAD.replace("name: t", "name: appconnectivity"), "t.yaml:3: metadata.name: must", id="reserved"),

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from appconnectivity.core import api
+from appconnectivity.core.filling import RenderError
 from appconnectivity.core.findings import Finding
-from appconnectivity.core.template import Place, RenderError, Renderings, TemplateSpec, parse, render
+from appconnectivity.core.template import Place, Refusal, Renderings, TemplateSpec, parse, render
+from appconnectivity.core.template_status import MAX_FAILURE_MESSAGE
 from builders import flow
 
 Body = dict[str, Any]
@@ -78,9 +80,15 @@ def test_a_label_that_looks_like_structure_or_an_expression_stays_a_value() -> N
     [
         pytest.param(flow("a", "b", "{{ V }}"), "*", "must be one port", id="all ports"),
         pytest.param(flow("a", "b", "{{ V }}"), "1-65535", "must be one port", id="a range"),
-        pytest.param(flow("a", {"ipBlocks": [{"cidr": "{{ V }}"}]}), "0.0.0.0/0", "is too much", id="everything"),
-        pytest.param(flow("a", {"ipBlocks": [{"cidr": "{{ V }}"}]}), "128.0.0.0/1", "is too much", id="half of it"),
-        pytest.param(flow("a", {"ipBlocks": [{"cidr": "{{ V }}"}]}), "::/0", "is too much", id="everything in IPv6"),
+        pytest.param(
+            flow("a", {"ipBlocks": [{"cidr": "{{ V }}"}]}), "0.0.0.0/0", "too much to be opened", id="everything"
+        ),
+        pytest.param(
+            flow("a", {"ipBlocks": [{"cidr": "{{ V }}"}]}), "128.0.0.0/1", "too much to be opened", id="half of it"
+        ),
+        pytest.param(
+            flow("a", {"ipBlocks": [{"cidr": "{{ V }}"}]}), "::/0", "too much to be opened", id="everything in IPv6"
+        ),
         pytest.param(flow("a", {"entity": "{{ V }}"}), "Any", "can come from parameters", id="an entity"),
         pytest.param(
             flow("a", {"podSelector": {"matchExpressions": [{"key": "x", "operator": "{{ V }}"}]}}),
@@ -172,11 +180,92 @@ def test_expressions_are_counted() -> None:
     assert "528 expressions, more than 512" in refused.message
 
 
-def test_what_comes_out_is_checked_as_a_whole() -> None:
-    made = template(flow("{{ namespace.annotations.app }}", "b"))
+SAID = "{{ namespace.annotations.said }}"
+NEVER = {"when": "false", **flow("x", "y")}
+THREE = {"forEach": "['l', 'm', 'n']", **flow("{{ item }}", "y")}
 
-    with pytest.raises(RenderError, match=r"as rendered for team-a: spec.flows\[0\].from.app"):
-        flows_for(made, app="no app")
+
+@pytest.mark.parametrize(
+    ("flows", "said", "path", "message"),
+    [
+        pytest.param(
+            [NEVER, THREE, flow("a", "b", 80, SAID)],
+            "http x",
+            ("flows", 2, "ports", 1),
+            "flows[2].ports[1]: '{{ namespace.annotations.said }}' is 'http x' for team-a: 'http x' is not a port",
+            id="a port of a flow that is at another place by then",
+        ),
+        pytest.param(
+            [THREE, {"forEach": "namespace.annotations.said | split", **flow("a", {"namespace": "is-{{ item }}"})}],
+            "fine,Not Fine",
+            ("flows", 1, "to", "namespace"),
+            "flows[1].to.namespace: 'is-{{ item }}' is 'is-Not Fine' for team-a: ",
+            id="the second item",
+        ),
+        pytest.param(
+            [flow({"podSelector": {"matchLabels": {"app.kubernetes.io/name": SAID}}}, "b")],
+            "/",
+            ("flows", 0, "from", "podSelector", "matchLabels", "app.kubernetes.io/name"),
+            "' is '/' for team-a: String should match",
+            id="a label, whose key has dots",
+        ),
+        pytest.param(
+            [flow("a", {"ipBlocks": [{"cidr": SAID}]})],
+            "10.0.0.0",
+            ("flows", 0, "to", "ipBlocks", 0, "cidr"),
+            "' is '10.0.0.0' for team-a: '10.0.0.0' has no prefix length",
+            id="an address",
+        ),
+        pytest.param(
+            [flow("a", {"ipBlocks": [{"cidr": SAID, "except": ["10.0.0.0/8"]}]})],
+            "11.0.0.0/8",
+            ("flows", 0, "to", "ipBlocks", 0),
+            "flows[0].to.ipBlocks[0]: as rendered for team-a: except 10.0.0.0/8 must be strictly within 11.0.0.0/8",
+            id="values that do not fit each other",
+        ),
+        pytest.param(
+            [flow("a", "b", name="x"), flow("a", "c", name=SAID)],
+            "x",
+            ("flows",),
+            "flows: as rendered for team-a: two flows have the same name",
+            id="flows that do not fit each other",
+        ),
+        pytest.param([flow(SAID, "b")], "x" * 900, ("flows", 0, "from", "app"), "x…' for team-a: ", id="long"),
+        pytest.param(
+            [NEVER, flow("a", "b", SAID)],
+            "*",
+            ("flows", 1, "ports", 0),
+            "flows[1].ports[0]: '{{ namespace.annotations.said }}' is '*': what a namespace says of itself must be one",
+            id="what no namespace may say",
+        ),
+        pytest.param(
+            [NEVER, flow("a", "{{ namespace.annotations.nothing }}")],
+            "",
+            ("flows", 1, "to", "app"),
+            "flows[1].to.app: '{{ namespace.annotations.nothing }}': namespace.annotations has no 'nothing'",
+            id="no value",
+        ),
+    ],
+)
+def test_an_error_names_the_place_in_the_template_and_what_came_of_it(
+    flows: list[Body], said: str, path: tuple[str | int, ...], message: str
+) -> None:
+    with pytest.raises(RenderError) as refused:
+        flows_for(template(*flows), said=said)
+
+    assert refused.value.path == ("spec", "template", "spec", *path)
+    assert str(refused.value).startswith("spec.template.spec.flows")
+    assert message in str(refused.value)
+    assert len(str(refused.value)) < MAX_FAILURE_MESSAGE
+
+
+def test_a_refused_template_names_the_place_too() -> None:
+    found = [parse(raw(NEVER, flow("{{ nobody }}", "b"))), parse(raw() | {"maxConcurrent": 0})]
+
+    assert [refused.path for refused in found if isinstance(refused, Refusal)] == [
+        ("spec", "template", "spec", "flows", 1, "from", "app"),
+        ("spec", "maxConcurrent"),
+    ]
 
 
 def test_there_are_never_more_flows_than_an_object_may_have() -> None:
@@ -209,7 +298,7 @@ def test_flows_are_looked_at_only_so_often() -> None:
         flows_for(template(*[idle] * 5), many=many)
 
 
-@pytest.mark.parametrize("key", ["mode", "dns", "key", "operator", "entity"])
+@pytest.mark.parametrize("key", ["mode", "dns", "key", "operator", "entity", "when", "forEach"])
 def test_a_label_may_be_called_as_one_of_the_words_that_no_namespace_decides(key: str) -> None:
     made = template(flow({"podSelector": {"matchLabels": {key: "{{ namespace.labels.team }}"}}}, "b"))
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from appconnectivity.core import expressions, template
+from appconnectivity.core import expressions, filling, template
 from appconnectivity.core.findings import Finding
 from cluster.controlplane import ControlPlane
 from crd.schema import CRD, ROOT, SPEC, STATUS, Node, rules, walk
@@ -196,7 +196,7 @@ def test_what_is_invalid_is_refused_by_both(plane: ControlPlane, fault: str) -> 
 
     assert said in refusal(plane, made)
     if isinstance(parsed, template.TemplateSpec):
-        with pytest.raises(template.RenderError):
+        with pytest.raises(filling.RenderError):
             template.render(parsed, template.Place("team-a"))
     else:
         assert isinstance(parsed, Finding)

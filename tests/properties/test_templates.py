@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appconnectivity.core.filling import RenderError
 from appconnectivity.core.ports import parse_port
-from appconnectivity.core.template import Place, RenderError, TemplateSpec, parse, render
+from appconnectivity.core.template import Place, TemplateSpec, parse, render
 from builders import flow
 
 Body = dict[str, Any]

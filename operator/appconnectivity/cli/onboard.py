@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Iterable
 from typing import Any, TextIO
 
 from appconnectivity.cli.files import BadInput, Document, name_of, read
 from appconnectivity.core import api
-from appconnectivity.core.findings import Finding
+from appconnectivity.core.filling import RenderError
 from appconnectivity.core.rollout import Template
-from appconnectivity.core.template import KIND, Place, RenderError, Renderings, TemplateSpec, parse
-
-_PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
+from appconnectivity.core.template import KIND, Place, Refusal, Renderings, TemplateSpec, parse
 
 
 def objects(options: argparse.Namespace, *, errors: TextIO) -> list[dict[str, Any]]:
@@ -38,23 +34,13 @@ def _object(document: Document, place: Place, *, errors: TextIO) -> dict[str, An
     try:
         body = template.body(place)
     except RenderError as error:
-        raise BadInput(_located(document, str(error))) from error
+        raise BadInput(f"{document.where(error.path)}: {error}") from error
     print("needs the cluster: metadata.ownerReferences, since the template has no uid yet", file=errors)
     return body
 
 
 def _spec(document: Document) -> TemplateSpec:
     parsed = parse(document.content.get("spec"))
-    if isinstance(parsed, Finding):
-        raise BadInput(_located(document, parsed.message))
+    if isinstance(parsed, Refusal):
+        raise BadInput(f"{document.where(parsed.path)}: {parsed.message}")
     return parsed
-
-
-def _located(document: Document, message: str) -> str:
-    """The message with the file and line of the field that it begins with."""
-    field = message.partition(": ")[0]
-    return f"{document.where(tuple(_parts(field)))}: {message}"
-
-
-def _parts(field: str) -> Iterable[str | int]:
-    return (int(index) if index else name for index, name in _PART.findall(field))

@@ -80,9 +80,9 @@ def items(expression: str, variables: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def shown(text: str) -> str:
+def shown(text: str, *, most: int = 80) -> str:
     """The text in quotes, as much of it as a message can bear."""
-    return repr(text if len(text) <= 80 else text[:79] + "…")
+    return repr(text if len(text) <= most else text[: most - 1] + "…")
 
 
 class _Environment(ImmutableSandboxedEnvironment):

@@ -24,9 +24,10 @@ from enum import StrEnum
 from typing import Any
 
 from appconnectivity.core import api, naming, status
+from appconnectivity.core.filling import RenderError
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.policy import FIELD_MANAGER
-from appconnectivity.core.template import KIND, Place, RenderError, Renderings
+from appconnectivity.core.template import KIND, Place, Renderings
 
 Body = Mapping[str, Any]
 
