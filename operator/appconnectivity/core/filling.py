@@ -13,6 +13,7 @@ from typing import Any
 
 from appconnectivity.core import api, expressions, ports
 from appconnectivity.core.expressions import ExpressionError, shown
+from appconnectivity.core.findings import Reason
 from appconnectivity.core.intent import Fault, field_path
 
 # How often flows may be looked at for one namespace, of which so many may be there in the end as an object may have.
@@ -30,11 +31,13 @@ Path = tuple[str | int, ...]
 
 
 class RenderError(ValueError):
-    """Why nothing can be had from a template. ``path`` is the place in it; the text begins with that."""
+    """Why nothing can be had from a template. ``path`` is the place in it, with which the text begins; ``reason`` is
+    that of a template of which nothing can be had at all."""
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: Path, why: str, *, reason: Reason = Reason.INVALID) -> None:
         super().__init__(f"{field_path(*path)}: {why}")
         self.path = path
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,14 @@ class Filled:
             return (*AT, *location)
         return (*FLOWS, self.origins[int(location[1])], *location[2:])
 
-    def refusal(self, fault: Fault, raw: Mapping[str, Any], *, name: str) -> RenderError:
-        """A fault of what came of ``raw`` for the namespace of this name, with the expression and its value."""
+    def refusal(self, fault: Fault, raw: Mapping[str, Any], *, name: str = "") -> RenderError:
+        """A fault of what came of ``raw``, for the namespace of this name, with the expression and its value."""
         path = self.place(fault.location)
         written, made = part(raw, path[len(AT) :]), part(self.spec, fault.location)
+        said = f"as rendered for {name}: {fault.said}" if name else fault.said
         if isinstance(written, str) and expressions.is_expression(written):
-            return RenderError(path, f"{_came_to(written, str(made))} for {name}: {fault.said}")
-        return RenderError(path, f"as rendered for {name}: {fault.said}")
+            said = f"{_came_to(written, str(made))}{f' for {name}' if name else ''}: {fault.said}"
+        return RenderError(path, said, reason=fault.reason)
 
 
 def fill(raw: Mapping[str, Any], *, scope: Scope) -> Filled:

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints, ValidationError
 from appconnectivity.core import api, expressions, naming, rehearsal
 from appconnectivity.core.expressions import Values
 from appconnectivity.core.filling import Path, RenderError, Scope, fill
-from appconnectivity.core.findings import Finding, Reason
+from appconnectivity.core.findings import Finding
 from appconnectivity.core.intent import faults, field_path
 from appconnectivity.core.selectors import Selector
 
@@ -69,13 +69,13 @@ def parse(raw: Any) -> TemplateSpec | Refusal:
     """The spec of a template, or what is wrong with it: whatever can be told without a namespace."""
     try:
         spec = TemplateSpec.model_validate(raw)
-        rehearsal.check(spec.template.spec)
+        rehearsal.check(spec.template.spec, spec.parameters)
     except ValidationError as error:
         fault = next(faults(error))
         path = ("spec", *fault.location)
         return Refusal(fault.reason, f"{field_path(*path)}: {fault.said}", path)
     except RenderError as error:
-        return Refusal(Reason.INVALID, str(error), error.path)
+        return Refusal(error.reason, str(error), error.path)
     return spec
 
 
