@@ -69,6 +69,18 @@ def test_a_flow_in_a_direction_that_is_not_governed_says_so() -> None:
     assert "policyTypes is [Ingress]" in found.finding.message
 
 
+@pytest.mark.parametrize(
+    ("port", "hint"),
+    [("all", '; for every port write "*"'), ("any/UDP", '; for every port write "*"'), ("metrics", "")],
+)
+def test_a_port_that_is_called_as_if_it_meant_all_is_a_name_and_says_so(port: str, hint: str) -> None:
+    found = row(compile_(obj(flow("a", "b", port))))
+
+    assert found.finding.message == (
+        f"port {port.partition('/')[0]} stays a name, which some CNIs get wrong; a number is safer{hint}"
+    )
+
+
 # What stays.
 
 

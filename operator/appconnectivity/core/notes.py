@@ -10,6 +10,8 @@ from appconnectivity.core.policy import Addresses
 from appconnectivity.core.resolve import Resolved
 from appconnectivity.core.selectors import EVERYTHING
 
+# Names that a port may have, and that mostly were meant otherwise.
+_LIKE_EVERY_PORT = frozenset({"all", "any"})
 _METADATA_SERVER = ipaddress.ip_address("169.254.169.254")
 
 
@@ -66,4 +68,7 @@ def _names_number(resolved: Resolved, *, protocol: str, number: int | str) -> bo
 
 def _port_names(resolved: Resolved) -> list[str]:
     names = sorted({p.name for _, ports in resolved.destination.reaches for p in ports.listed if p.is_named})
-    return [f"port {', '.join(names)} stays a name, which some CNIs get wrong; a number is safer"] if names else []
+    hint = '; for every port write "*"' if _LIKE_EVERY_PORT.intersection(names) else ""
+    return (
+        [f"port {', '.join(names)} stays a name, which some CNIs get wrong; a number is safer{hint}"] if names else []
+    )
