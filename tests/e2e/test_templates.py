@@ -507,6 +507,31 @@ def test_a_template_that_means_nothing_changes_nothing(platform: Platform, onboa
     assert platform.status()["selectedCount"] == 1
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        pytest.param(
+            {"when": "namespace.labels.exposed == true", **flow("a", "b", 80)},
+            "spec.template.spec.flows[0].when: 'namespace.labels.exposed == true':"
+            " values are texts: compare with 'true' in quotes, not with true",
+            id="a text and a truth",
+        ),
+        pytest.param(
+            flow("a", "b", "{{ parameters.port }}"),
+            "spec.template.spec.flows[0].ports[0]: '{{ parameters.port }}' is 'http:80': 'http:80' is not a port",
+            id="a parameter",
+        ),
+    ],
+)
+def test_what_no_namespace_could_get_is_said_before_there_is_one(
+    platform: Platform, written: dict[str, Any], said: str
+) -> None:
+    platform.apply(written, parameters={"port": "http:80"})
+
+    eventually(lambda: platform.ready().get("reason") == "Invalid")
+    assert platform.ready()["message"].startswith(said)
+
+
 def test_an_empty_selector_is_refused_at_once(platform: Platform) -> None:
     said = platform.apply(namespaceSelector={}, check=False)
 
