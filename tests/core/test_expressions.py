@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -193,6 +194,19 @@ HOSTILE = [
 def test_what_is_more_than_putting_in_values_is_refused(text: str) -> None:
     with pytest.raises(ExpressionError):
         expressions.render(text, VARIABLES)
+
+
+@pytest.mark.parametrize("pair", ["()", "[]"])
+def test_nesting_is_bounded_however_deep_python_may_go(pair: str) -> None:
+    """In the operator that is very deep, since the API server takes such objects."""
+    before = sys.getrecursionlimit()
+    text = "{{ " + pair[0] * 240 + "1" + pair[1] * 240 + " }}"
+    try:
+        sys.setrecursionlimit(30_000)
+        with pytest.raises(ExpressionError, match="more than 48 parentheses and brackets"):
+            expressions.render(text, VARIABLES)
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def test_replacing_again_and_again_does_not_grow_a_text_without_end() -> None:

@@ -18,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from appconnectivity.core import hints
 
 MAX_EXPRESSION = 512
+MAX_BRACKETS = 48
 MAX_RESULT = 1024
 MAX_VALUE = 4096
 MAX_ITEMS = 64
@@ -139,6 +140,9 @@ def _checked(source: str, *, text: str) -> frozenset[str]:
     """The names that it refers to. Raises ExpressionError for what is more than putting in values."""
     if len(text) > MAX_EXPRESSION:
         raise ExpressionError(f"{shown(text)} has {len(text)} characters, more than {MAX_EXPRESSION}")
+    # What is nested deeper only takes time, and how deep Python goes differs between the operator and ``render``.
+    if text.count("(") + text.count("[") > MAX_BRACKETS:
+        raise ExpressionError(f"{shown(text)}: more than {MAX_BRACKETS} parentheses and brackets")
     tree = _run(_ENVIRONMENT.parse, source, text=text)
     for node in tree.find_all(nodes.Node):
         if why := _refusal(node):
