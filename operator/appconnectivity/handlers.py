@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 import kopf
 
 from appconnectivity.cluster.client import PAGE_SIZE, Client, Connection
+from appconnectivity.cluster.pace import Pace
 from appconnectivity.core import api, template
 
 Notice = Callable[[str, str | None, Mapping[str, Any]], None]
 
 # A token that was refused once is not tried again by kopf unless it is a new one; so each is new after this time.
 CREDENTIALS_LAST = timedelta(minutes=10)
-# When a watch has ended kopf asks for the next one at once, and if that ends at once, too, a thousand times a second.
-PAUSE_SECONDS = 1.0
 
 _WATCHED = (
     (api.GROUP, api.VERSION, api.PLURAL),
@@ -42,35 +39,6 @@ class _NothingKept(kopf.DiffBaseStorage):
 
     def store(self, **_: Any) -> None:
         return
-
-
-class Pace:
-    """A client's middleware: of requests for the same, one begins in a second; of others each at once."""
-
-    def __init__(self) -> None:
-        self._free: dict[tuple[str, bool], float] = {}
-
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        if "continue" in request.url.query:
-            return await _next_page(await handler(request))
-        what = (request.url.path, "watch" in request.url.query)
-        now = asyncio.get_running_loop().time()
-        begins = max(now, self._free.get(what, now))
-        self._free[what] = begins + PAUSE_SECONDS
-        await asyncio.sleep(begins - now)
-        if request.session.closed:  # there are new credentials: kopf takes them when it hears this
-            raise RuntimeError("Session is closed")
-        return await handler(request)
-
-
-async def _next_page(answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
-    """Its token may have expired. kopf takes that for the end of all, but begins anew where an answer breaks off."""
-    if answer.status == HTTPStatus.GONE:
-        answer.close()
-        raise aiohttp.ClientPayloadError("the list has to begin anew")
-    return answer
 
 
 def registry(*, notice: Notice, client: Client) -> kopf.OperatorRegistry:

@@ -1,0 +1,41 @@
+"""What kopf's own HTTP session needs to be a good guest: its watches spaced out, and its lists begun anew."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+
+import aiohttp
+
+# When a watch has ended kopf asks for the next one at once, and if that ends at once, too, a thousand times a second.
+PAUSE_SECONDS = 1.0
+
+
+class Pace:
+    """A client's middleware: of requests for the same, one begins in a second; of others, and of a list's pages, each at once.
+    """
+
+    def __init__(self) -> None:
+        self._free: dict[tuple[str, bool], float] = {}
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if "continue" in request.url.query:
+            return await _next_page(await handler(request))
+        what = (request.url.path, "watch" in request.url.query)
+        now = asyncio.get_running_loop().time()
+        begins = max(now, self._free.get(what, now))
+        self._free[what] = begins + PAUSE_SECONDS
+        await asyncio.sleep(begins - now)
+        if request.session.closed:  # there are new credentials: kopf takes them when it hears this
+            raise RuntimeError("Session is closed")
+        return await handler(request)
+
+
+async def _next_page(answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+    """Its token may have expired. kopf takes that for the end of all, but begins anew where an answer breaks off."""
+    if answer.status == HTTPStatus.GONE:
+        answer.close()
+        raise aiohttp.ClientPayloadError("the list has to begin anew")
+    return answer
