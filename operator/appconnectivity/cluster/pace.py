@@ -12,8 +12,7 @@ PAUSE_SECONDS = 1.0
 
 
 class Pace:
-    """A client's middleware: of requests for the same, one begins in a second; of others, and of a list's pages, each at once.
-    """
+    """A client's middleware: of requests for the same one begins in a second, save for the next page of a list."""
 
     def __init__(self) -> None:
         self._free: dict[tuple[str, bool], float] = {}
