@@ -273,7 +273,7 @@ def test_a_refused_write_is_a_failure_of_that_namespace() -> None:
     assert built["failures"] == [{"namespace": "team", "reason": "Forbidden", "message": "no"}]
 
 
-def test_a_template_that_means_nothing_is_stalled_and_its_counts_stay() -> None:
+def test_a_template_that_means_nothing_is_stalled_and_serves_no_namespace_as_it_is() -> None:
     before = status(plan(namespace(), objects=(standing(),)))
 
     built = status(None, refusal=Finding(Reason.INVALID, "nonsense"), previous=before)
@@ -283,7 +283,7 @@ def test_a_template_that_means_nothing_is_stalled_and_its_counts_stay() -> None:
         "Accepted": "False",
         "Stalled": "True",
     }
-    assert built["readyNamespaces"] == "1/1"
+    assert (built["readyNamespaces"], built["updatedCount"], built["selectedCount"]) == ("0/1", 0, 1)
 
 
 def test_a_long_list_of_failures_is_cut_and_counted() -> None:

@@ -395,3 +395,18 @@ def _is_taken(plane: ControlPlane, body: dict[str, Any]) -> bool:
 
 def _service(name: str, **spec: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def test_what_somebody_has_put_into_a_status_goes(operator: Operator, team: Team) -> None:
+    team.connect("shop", flow("frontend", "api", 8080))
+    team.wait_ready()
+    stalled = {"type": "Stalled", "status": "True", "reason": "Mallory", "message": "no"}
+    stalled["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+    add = [{"op": "add", "path": "/status/conditions/-", "value": stalled}]
+    team.plane.kubectl(
+        *("patch", "appconn", "shop", "-n", team.namespace, "--subresource=status", "--type=json"),
+        *("-p", json.dumps(add)),
+    )
+
+    eventually(lambda: not team.condition("shop", "Stalled"))
+    assert team.condition("shop", "Ready")["status"] == "True"

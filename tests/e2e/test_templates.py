@@ -504,7 +504,22 @@ def test_a_template_that_means_nothing_changes_nothing(platform: Platform, onboa
     eventually(lambda: platform.ready().get("reason") == "Invalid")
     assert "nobody is not known here" in platform.ready()["message"]
     assert platform.flows(onboarded) == [flow("frontend", "api", 8080)]
-    assert platform.status()["selectedCount"] == 1
+    assert (platform.status()["selectedCount"], platform.status()["readyNamespaces"]) == (1, "0/1")
+
+
+def test_what_a_template_meant_before_it_means_nothing_holds_on(
+    platform: Platform, onboarded: Team, new_team: Callable[..., Team]
+) -> None:
+    platform.apply(flow("{{ nobody.knows }}", "api", 8080))
+    eventually(lambda: platform.ready().get("reason") == "Invalid")
+
+    patch(platform, onboarded, {"spec": {"mode": "Audit"}})
+    eventually(lambda: platform.object(onboarded)["spec"]["mode"] == "Enforce", within=3)
+    later = new_team(**platform.label)
+    eventually(lambda: platform.flows(later) == [flow("frontend", "api", 8080)])
+    platform.take_label(onboarded)
+    eventually(lambda: not platform.object(onboarded))
+    assert platform.ready()["reason"] == "Invalid"
 
 
 @pytest.mark.parametrize(

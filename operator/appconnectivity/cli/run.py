@@ -20,6 +20,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from appconnectivity import __version__, handlers
 from appconnectivity.cluster.client import Client, load_configuration
+from appconnectivity.cluster.deep import read_deep
 from appconnectivity.cluster.errors import ClusterError, Unavailable
 from appconnectivity.cluster.lease import Lease
 from appconnectivity.controller.controller import Controller
@@ -28,9 +29,6 @@ from appconnectivity.settings import Settings, unknown_variables
 
 logger = logging.getLogger(__name__)
 
-# The API server takes objects that are nested 10,000 deep (their managedFields, from anybody), and kopf reads them with
-# Python's own reader: one of them would end the process, again and again.
-_DEEPEST = 30_000
 # Together with the passes (STOP_SECONDS) less than ten seconds.
 _WATCHES_SECONDS = 2.0
 # Every answer is thousands of small containers, none of them garbage in cycles. By default Python looks through all
@@ -44,7 +42,7 @@ def run(settings: Settings) -> int:
     for name in unknown_variables(os.environ):
         logger.warning("%s in the environment is no setting, and sets nothing (--help lists them)", name)
     gc.set_threshold(*_COLLECTED)
-    sys.setrecursionlimit(_DEEPEST)
+    read_deep()
     try:
         return asyncio.run(_operate(settings))
     except ClusterError as error:

@@ -33,8 +33,9 @@ class Pace:
 
 
 async def _next_page(answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
-    """Its token may have expired. kopf takes that for the end of all, but begins anew where an answer breaks off."""
-    if answer.status == HTTPStatus.GONE:
+    """Its token may have expired, or mean nothing to a server that was restored. kopf takes that for the end of all,
+    but begins anew where an answer breaks off."""
+    if answer.status in (HTTPStatus.GONE, HTTPStatus.BAD_REQUEST):
         answer.close()
         raise aiohttp.ClientPayloadError("the list has to begin anew")
     return answer

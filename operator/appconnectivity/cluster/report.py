@@ -39,6 +39,8 @@ class Reporter:
         except errors.Rejected:
             # Apply bears no object that is not of its schema's types, as one of an older CRD may be.
             applied = await self._client.patch(kind, whole, _replacing(whole), subresource="status")
+        if applied.get("status") != status:  # nor does it take out what such a patch, or another manager, has put in
+            applied = await self._client.patch(kind, whole, _replacing(whole), subresource="status")
         return dict(applied["metadata"])
 
     async def event(self, body: Body, finding: Finding, *, warning: bool) -> None:

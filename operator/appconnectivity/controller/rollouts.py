@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from appconnectivity.core import api, changes, drift, rollout, template_status
 from appconnectivity.core.drift import Drift
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.rollout import Action, Rollout, Step, Stood, Template
-from appconnectivity.core.template import KIND, Renderings, TemplateSpec, parse
+from appconnectivity.core.template import KIND, Renderings, TemplateSpec, doubt, parse
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +30,21 @@ Body = Mapping[str, Any]
 REPAIRED_SECONDS = 10.0
 # What takes longer holds up no other namespace of a rollout.
 ON_THEIR_WAY_SECONDS = 60.0
+TELLING_SECONDS = 5.0
 # Whoever edits an object all the time is told of as often as this, though each edit is undone.
 TOLD_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class _Meaning:
+    """What a version of a template (its uid and generation) means; where that is nothing, by ``refusal``, what the
+    version before it meant holds on, as far as this process has known it. ``doubt`` counts while no namespace is
+    selected."""
+
+    version: tuple[str, int]
+    renderings: Renderings | None
+    refusal: Finding | None = None
+    doubt: Finding | None = None
 
 
 @dataclass
@@ -49,7 +62,7 @@ class Rollouts:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     _standing: dict[str, dict[str, Stood]] = field(default_factory=dict)
     _on_their_way: dict[str, dict[str, float]] = field(default_factory=dict)
-    _renderings: dict[str, tuple[tuple[str, int], Renderings | Finding]] = field(default_factory=dict)
+    _meanings: dict[str, _Meaning] = field(default_factory=dict)
     _disturbed_since: dict[tuple[str, str], float] = field(default_factory=dict)
     _told: dict[tuple[str, str], float] = field(default_factory=dict)
     _complained: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -62,7 +75,8 @@ class Rollouts:
     def has_seen(self, template: Body) -> bool:
         """True where a pass has been made over this version of the template's spec: only its status is another."""
         metadata = template["metadata"]
-        return self._renderings.get(metadata["name"], (None,))[0] == (metadata["uid"], metadata.get("generation"))
+        known = self._meanings.get(metadata["name"])
+        return known is not None and known.version == (metadata["uid"], metadata.get("generation"))
 
     def stands(self, body: Body) -> bool:
         """True where an object has the spec that its template has written: only its status, or a label, is another."""
@@ -90,11 +104,11 @@ class Rollouts:
     async def reconcile(self, name: str) -> Result:
         """One pass. Raises errors.ClusterError where something could not be read: then nothing was concluded."""
         standing = self._standing.setdefault(name, {})
-        view, plan = await self._decide(name, recent=True)
-        if isinstance(plan, Rollout) and plan.takes_away:
-            view, plan = await self._decide(name, recent=False)
-        if isinstance(plan, Finding):
-            await self._report(view, None, {}, refusal=plan)
+        view, plan, refusal = await self._decide(name, recent=True)
+        if plan is not None and plan.takes_away:
+            view, plan, refusal = await self._decide(name, recent=False)
+        if plan is None:
+            await self._report(view, None, {}, refusal=refusal)
             return Result(complete=True)
         # Said before it is written, so that its event finds it known.
         self._standing[name] = standing | _digests(plan.of(Action.CREATE, Action.UPDATE))
@@ -104,34 +118,37 @@ class Rollouts:
         finally:
             self._standing[name] = _standing(plan, written, before=standing)
         self._note_progress(name, plan, written)
-        await self._tell(name, written)
+        news = [*self._news(name, written, is_gone=view.template is None), *self._complaints(name, plan, view.template)]
         if view.template is None and not plan.steps:
             self._standing.pop(name)
-            self._renderings.pop(name, None)
+            self._meanings.pop(name, None)
             self._on_their_way.pop(name, None)
             self._complained.pop(name, None)
-        await self._report(view, plan, written.failures, refusal=None)
-        await self._complain(name, plan, view.template or {})
+        try:
+            await self._report(view, plan, written.failures, refusal=refusal)
+        finally:
+            await self._tell(news)
         return Result(complete=not written.failures and not written.stale)
 
-    async def _decide(self, name: str, *, recent: bool) -> tuple[View, Rollout | Finding]:
+    async def _decide(self, name: str, *, recent: bool) -> tuple[View, Rollout | None, Finding | None]:
         view = await self.onboarder.observe(name, recent=recent)
         # In a thread: with many namespaces and a large template it takes seconds, in which others are to be served.
-        return view, await asyncio.to_thread(self._plan, name, view)
+        return view, *await asyncio.to_thread(self._plan, name, view)
 
-    def _plan(self, name: str, view: View) -> Rollout | Finding:
-        """What is to be done, or why the template means nothing."""
-        renderings = self._renderings_of(view.template) if view.template else None
-        if isinstance(renderings, Finding):
-            return renderings
-        return rollout.plan(
-            Template(name, view.template["metadata"]["uid"] if view.template else "", renderings),
+    def _plan(self, name: str, view: View) -> tuple[Rollout | None, Finding | None]:
+        """What is to be done (None: nothing may be concluded), and why the template as it is means nothing."""
+        meaning = self._meaning_of(view.template) if view.template else _Meaning(("", 0), None)
+        if meaning.refusal and meaning.renderings is None:
+            return None, meaning.refusal
+        plan = rollout.plan(
+            Template(name, meaning.version[0], meaning.renderings),
             namespaces=view.namespaces,
             objects=view.objects,
             protected=self.protected,
             written=self._standing[name],
             behind=self._behind(name),
         )
+        return plan, meaning.refusal or (None if plan.selected else meaning.doubt)
 
     def _behind(self, name: str) -> set[str]:
         now = self.monotonic()
@@ -144,28 +161,33 @@ class Rollouts:
         found = {step.namespace: before.get(step.namespace, now) for step in (*moving, *written.steps)}
         self._on_their_way[name] = found | dict.fromkeys(written.failures, -math.inf)
 
-    def _renderings_of(self, template: Body) -> Renderings | Finding:
+    def _meaning_of(self, template: Body) -> _Meaning:
         metadata = template["metadata"]
-        version = metadata["uid"], metadata["generation"]
-        if self._renderings.get(metadata["name"], (None,))[0] != version:
-            parsed = parse(template.get("spec"))
-            self._renderings[metadata["name"]] = (
-                version,
-                Renderings(parsed) if isinstance(parsed, TemplateSpec) else parsed,
-            )
-        return self._renderings[metadata["name"]][1]
+        version, known = (metadata["uid"], metadata["generation"]), self._meanings.get(metadata["name"])
+        if known is not None and known.version == version:
+            return known
+        parsed = parse(template.get("spec"))
+        if isinstance(parsed, TemplateSpec):
+            meaning = _Meaning(version, Renderings(parsed), doubt=doubt(parsed))
+        else:
+            is_same = known is not None and known.version[0] == metadata["uid"]
+            meaning = _Meaning(version, known.renderings if known and is_same else None, parsed)
+        self._meanings[metadata["name"]] = meaning
+        return meaning
 
-    async def _tell(self, name: str, written: Written) -> None:
+    def _news(self, name: str, written: Written, *, is_gone: bool) -> Iterator[tuple[Body, Finding]]:
+        """What the teams have to know of what was written: repairs, and that what closed their namespaces goes."""
         for step in written.steps:
             logger.info("%s AppConnectivity %s/%s of a template", step.action.value, step.namespace, name)
             self._disturbed_since.pop((name, step.namespace), None)
             if step.is_repair and step.action in (Action.CREATE, Action.UPDATE):
-                await self._tell_of_repair(name, step, written.bodies[step.namespace])
+                yield from self._repair(name, step, written.bodies[step.namespace])
             if step.action is Action.RETIRE:
-                said = f"{KIND} {name} does not select this namespace any more: first the policies go, then this object"
-                await self._event(written.bodies[step.namespace], Finding(Reason.AUDIT, said), warning=True)
+                why = "is gone" if is_gone else "does not select this namespace any more"
+                said = f"{KIND} {name} {why}: first the policies go, then this object"
+                yield written.bodies[step.namespace], Finding(Reason.AUDIT, said)
 
-    async def _tell_of_repair(self, name: str, step: Step, body: Body) -> None:
+    def _repair(self, name: str, step: Step, body: Body) -> Iterator[tuple[Body, Finding]]:
         manager = drift.last_manager(step.observed) if step.observed else ""
         self.metrics.observe_drift(manager)
         key, now = (name, step.namespace), self.monotonic()
@@ -175,19 +197,28 @@ class Rollouts:
         change = "changed" if step.action is Action.UPDATE else "deleted"
         sentence = f"{Drift(name, change, manager, api.KIND).sentence}, as its template says"
         logger.warning("%s, in namespace %s", sentence, step.namespace)
-        await self._event(body, Finding(Reason.DRIFT_REPAIRED, sentence), warning=True)
+        yield body, Finding(Reason.DRIFT_REPAIRED, sentence)
 
-    async def _complain(self, name: str, plan: Rollout, template: Body) -> None:
-        """Tells the team, at what stands in its namespace, why that is not what the template says; once."""
+    def _complaints(self, name: str, plan: Rollout, template: Body | None) -> Iterator[tuple[Body, Finding]]:
+        """Why there is not what the template says in a namespace: for its team, once."""
         known = self._complained.get(name)
         if known is None:  # a new process: what the status says was told by the one before
-            known = {row["namespace"]: row["message"] for row in (template.get("status") or {}).get("failures") or ()}
+            rows = ((template or {}).get("status") or {}).get("failures") or ()
+            known = {row["namespace"]: row.get("message") for row in rows}
         found = {step.namespace: template_status.cut(step.finding) for step in plan.steps if step.finding}
         self._complained[name] = found
         for step in plan.steps:
-            if step.finding and step.observed and known.get(step.namespace) != found[step.namespace]:
-                said = Finding(step.finding.reason, f"{KIND} {name}: {step.finding.message}")
-                await self._event(step.observed, said, warning=True)
+            if step.finding and known.get(step.namespace) != found[step.namespace]:
+                missing = {"metadata": {"name": name, "namespace": step.namespace, "uid": ""}}
+                yield step.observed or missing, Finding(step.finding.reason, f"{KIND} {name}: {step.finding.message}")
+
+    async def _tell(self, news: Iterable[tuple[Body, Finding]]) -> None:
+        """By Events, side by side, and for some seconds at most: they must not hold up what templates have to do."""
+        telling = [asyncio.create_task(self._event(body, finding, warning=True)) for body, finding in news]
+        _, late = await asyncio.wait(telling, timeout=TELLING_SECONDS) if telling else ((), ())
+        for event in late:
+            event.cancel()
+            self.metrics.event_failures.inc()
 
     async def _report(
         self, view: View, plan: Rollout | None, failures: Mapping[str, Finding], *, refusal: Finding | None

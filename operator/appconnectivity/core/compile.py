@@ -21,8 +21,9 @@ from appconnectivity.core.policy import Owner, Policy, Role, Rule, allow_spec, i
 from appconnectivity.core.resolve import Resolved, resolve
 from appconnectivity.core.selectors import Selector
 
-# Policies that are not made anew in each pass over their namespace.
-_KNOWN = 4096
+# Policies that are not made anew in each pass over their namespace, if each has few rules: all of them take some
+# megabytes only.
+_KNOWN, _FEW = 4096, 2
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,9 @@ class Compiler:
             halves.append((api.PolicyType.INGRESS, destination.subject, rules))
         owner = Owner(intent.name, intent.uid)
         return tuple(
-            _half(intent.namespace, owner, entry.name, entry.fingerprint, policy_type, subject, tuple(rules))
+            (_half if len(rules) <= _FEW else _half.__wrapped__)(
+                intent.namespace, owner, entry.name, entry.fingerprint, policy_type, subject, tuple(rules)
+            )
             for policy_type, subject, rules in halves
         )
 

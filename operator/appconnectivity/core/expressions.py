@@ -167,6 +167,8 @@ def _refusal(node: nodes.Node) -> str:
 def _mismatch(node: nodes.Compare) -> str:
     """What is wrong where a text is compared with what is none: it would be false for ever, without a word."""
     sides = [node.expr, *(operand.expr for operand in node.ops)]
+    if any(isinstance(side, nodes.Filter) and _makes_no_text(side) for side in sides):
+        return ""
     listed = [item for side in sides if isinstance(side, nodes.List | nodes.Tuple) for item in side.items]
     told = [const.value for const in (*sides, *listed) if isinstance(const, nodes.Const)]
     others = [value for value in told if not isinstance(value, str)]
@@ -176,6 +178,11 @@ def _mismatch(node: nodes.Compare) -> str:
         return "values are texts: whether a value is there is asked by is defined"
     word = str(others[0]).lower()
     return f"values are texts: compare with '{word}' in quotes, not with {word}"
+
+
+def _makes_no_text(default: nodes.Filter) -> bool:
+    """True for a filter with a constant that is no text, which stands for a value that is not there."""
+    return any(isinstance(given, nodes.Const) and not isinstance(given.value, str) for given in default.args)
 
 
 def _run(function: Any, *arguments: Any, text: str) -> Any:

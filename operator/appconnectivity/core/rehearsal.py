@@ -1,7 +1,7 @@
-"""What can be told of a template before any namespace is selected: it is filled for one of which nothing is known.
+"""What can be told of a template before any namespace is selected: by its text, and by filling it for a namespace of
+which nothing is known.
 
-What is wrong then would be wrong whatever a namespace is called and says of itself. Values that are for it to say are
-not judged, nor are flows that parameters switch off.
+Values that are for a namespace to say are not judged, nor are flows that parameters switch off.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class _Parameters(Values):
         return str(self.get(key, _SOMETHING))
 
 
-def check(raw: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
-    """Raises RenderError for what is wrong with a template's spec for every namespace."""
+def check(raw: Mapping[str, Any]) -> None:
+    """Raises RenderError for what is wrong with the shape of a template's spec, or with the text of an expression."""
     _check_shape([] if raw.get("flows") is None else raw["flows"])
     found = list(_expressions(raw, at=AT))
     if len(found) > MAX_EXPRESSIONS:
@@ -67,11 +67,15 @@ def check(raw: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
     for at, text in found:
         known = {_NAMESPACE, _PARAMETERS} | ({ITEM} if _for_each(raw, at=at) else set())
         if unknown := sorted(_names(text, at=at) - known):
-            raise RenderError(at, f"{unknown[0]} is not known here, only {', '.join(sorted(known))}")
-    _rehearse(raw, parameters)
+            said = f"{unknown[0]} is not known here, only {', '.join(sorted(known))}; texts stand in quotes"
+            raise RenderError(at, said)
 
 
-def _rehearse(raw: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+def rehearse(raw: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+    """Raises RenderError for what comes out wrong for a namespace that has a text for whatever is asked for.
+
+    It takes one way through each choice, so another namespace may be served well all the same.
+    """
     said = {key: _Anything(f"namespace.{key}", {}) for key in ("labels", "annotations")}
     namespace = Values(_NAMESPACE, {"name": _SOMETHING, **said})
     scope = Scope({_NAMESPACE: namespace, _PARAMETERS: _Parameters(_PARAMETERS, parameters)})

@@ -66,10 +66,10 @@ class Place:
 
 
 def parse(raw: Any) -> TemplateSpec | Refusal:
-    """The spec of a template, or what is wrong with it: whatever can be told without a namespace."""
+    """The spec of a template, or what is wrong with its text."""
     try:
         spec = TemplateSpec.model_validate(raw)
-        rehearsal.check(spec.template.spec, spec.parameters)
+        rehearsal.check(spec.template.spec)
     except ValidationError as error:
         fault = next(faults(error))
         path = ("spec", *fault.location)
@@ -77,6 +77,15 @@ def parse(raw: Any) -> TemplateSpec | Refusal:
     except RenderError as error:
         return Refusal(error.reason, str(error), error.path)
     return spec
+
+
+def doubt(template: TemplateSpec) -> Refusal | None:
+    """What is likely to be wrong for every namespace; of one that is selected its rendering tells for certain."""
+    try:
+        rehearsal.rehearse(template.template.spec, template.parameters)
+    except RenderError as error:
+        return Refusal(error.reason, str(error), error.path)
+    return None
 
 
 def render(template: TemplateSpec, place: Place) -> dict[str, Any]:

@@ -21,12 +21,16 @@ Failures = Mapping[str, Finding]
 def build(
     rollout: Rollout | None, failures: Failures, *, refusal: Finding | None, body: Body, now: str
 ) -> dict[str, Any]:
-    """The whole status of the template that ``body`` is. Without a rollout (``refusal`` says why) its counts stay.
+    """The whole status of the template that ``body`` is. Without a rollout it is not known which namespaces it selects:
+    what was known of them stays, but with a ``refusal`` none of them is up to date.
 
     ``failures`` are namespaces that could not be written. ``now`` is RFC 3339.
     """
     previous, generation = body.get("status") or {}, body["metadata"]["generation"]
     counts = _counts(rollout, failures) if rollout else _kept(previous)
+    if refusal is not None:  # what stands is not of this version
+        none = f"0/{counts.get('selectedCount', 0)}"
+        counts |= {"updatedCount": 0, "readyCount": 0, "readyNamespaces": none}
     protected = rollout.protected if rollout else ()
     conditions = [
         status.make_condition(kind, value, finding, generation=generation, previous=previous, now=now)
@@ -65,15 +69,18 @@ def _failure(step: Step, failures: Failures) -> Finding | None:
     if step.action is not Action.KEEP or step.observed is None or not is_judged(step.observed):
         return None
     ready = _ready(step)
-    reason = next((known for known in Reason if known == ready["reason"]), None)
-    if ready["status"] == "True" or reason in (None, Reason.ADOPTING):  # a word of nobody's, or of another version's
+    reason = next((known for known in Reason if known == ready.get("reason")), None)
+    if ready.get("status") == "True" or reason in (
+        None,
+        Reason.ADOPTING,
+    ):  # a word of nobody's, or of another version's
         return None
-    return Finding(reason, ready["message"])
+    return Finding(reason, ready.get("message", ""))
 
 
 def _is_ready(step: Step) -> bool:
     is_judged_keep = step.action is Action.KEEP and step.observed is not None and is_judged(step.observed)
-    return is_judged_keep and _ready(step)["status"] == "True"
+    return is_judged_keep and _ready(step).get("status") == "True"
 
 
 def _ready(step: Step) -> Mapping[str, Any]:
