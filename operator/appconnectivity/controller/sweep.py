@@ -6,6 +6,7 @@ A sweep that could not read everything concludes nothing.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 from collections.abc import Callable, Mapping
@@ -161,6 +162,7 @@ class Sweeper:
         self.last_success = self.clock()
         self.api_is_down = False
         self.trouble = ""
+        gc.collect()  # by itself Python would look through what has lived long once in a day
         self.metrics.last_sweep.set_to_current_time()
         for kind, listing in seen.items():
             if kind.plural in self.ledgers:
