@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any, cast
 
 import aiohttp
@@ -62,6 +63,7 @@ def client() -> FakeClient:
 @pytest.fixture
 def sweeper(clock: Clock, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> Sweeper:
     monkeypatch.setattr(sweep_module, "GRACE_SECONDS", 0.01)
+    monkeypatch.setattr(gc, "collect", lambda: 0)  # of all tests' objects: longer than these tests wait
     return Sweeper(
         client=cast("Client", client),
         queue=WorkQueue(),
