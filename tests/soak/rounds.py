@@ -22,6 +22,8 @@ from soak.estate import Estate
 # Rests, adoption and sweeps as they are, only shorter: in half an hour each comes to its turn many times.
 OPTIONS = ("--adoption-seconds", "1", "--sweep-interval", "20")
 QUIET_SECONDS = 60.0
+# A status that only tells how far a template is may be so late.
+LATE_SECONDS = 2.0
 _BURST, _REST_SECONDS = 30, 0.3
 _RESTARTED_EVERY = 60
 
@@ -138,7 +140,9 @@ class Soak:
 
     def _left_to_write(self) -> list[str]:
         """What an operator that knows nothing writes; the one at work must have nothing to write either."""
-        self._audit.writes()
+        end = time.monotonic() + QUIET_SECONDS
+        while self._audit.writes() and time.monotonic() < end:
+            time.sleep(LATE_SECONDS)
         fresh = Operator(self.plane, *OPTIONS, name="fresh")
         fresh.wait_ready()
         places = {body["metadata"]["namespace"] for body in self._rest.list(APP_CONNECTIVITY)}
