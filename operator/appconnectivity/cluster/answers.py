@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from appconnectivity.cluster import errors
+from appconnectivity.core import api
 
 _LONGEST_RETRY_AFTER = 5.0
 # In a Status; where not even the kind's group is known there is none.
@@ -45,7 +46,7 @@ def failure(status: int, text: bytes, *, what: str, retry_after: str | None) -> 
     """The error for an answer; text that is no Status object stays out of messages and logs."""
     message, causes = _status_object(text)
     said = f"{what}: {status} {message}".strip()
-    if status == 404 and message in ("", _NO_SUCH_KIND):
+    if status == 404 and message in ("", _NO_SUCH_KIND) and f"/{api.GROUP}/" in what:
         said += " (are the CRDs installed? kubectl apply --server-side -k manifests/base)"
     if "ResourceVersionTooLarge" in causes:  # it has waited for that version itself
         return errors.Unavailable(said)

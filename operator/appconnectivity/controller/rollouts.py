@@ -201,11 +201,12 @@ class Rollouts:
 
     def _complaints(self, name: str, plan: Rollout, template: Body | None) -> Iterator[tuple[Body, Finding]]:
         """Why there is not what the template says in a namespace: for its team, once."""
-        known = self._complained.get(name)
-        if known is None:  # a new process: what the status says was told by the one before
-            rows = ((template or {}).get("status") or {}).get("failures") or ()
-            known = {row["namespace"]: row.get("message") for row in rows}
         found = {step.namespace: template_status.cut(step.finding) for step in plan.steps if step.finding}
+        known = self._complained.get(name)
+        if known is None:  # a new process: what the status says, or has no room for, was told by the one before
+            rows = ((template or {}).get("status") or {}).get("failures") or ()
+            known = dict(found) if len(rows) >= template_status.MAX_FAILURES else {}
+            known |= {row["namespace"]: row.get("message", "") for row in rows}
         self._complained[name] = found
         for step in plan.steps:
             if step.finding and known.get(step.namespace) != found[step.namespace]:
