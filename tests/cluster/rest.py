@@ -9,6 +9,8 @@ import http.client
 import json
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,6 +70,14 @@ class Rest:
             if answer.status != http.client.TOO_MANY_REQUESTS:
                 return answer
             time.sleep(_AGAIN_SECONDS)
+
+    @contextmanager
+    def watching(self, path: str) -> Iterator[None]:
+        """Ends when the API server ends a watch that was begun before; it can be asked for nothing else meanwhile."""
+        self._connection.request("GET", f"{path}?watch=true")
+        response = self._connection.getresponse()
+        yield
+        response.read()
 
     def apply(self, kind: Kind, body: Any) -> Answer:
         """Server-side apply, by force, as kubectl's field manager."""

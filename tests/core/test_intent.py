@@ -158,7 +158,7 @@ def test_of_a_list_without_bounds_so_many_flows_are_read_that_no_other_object_ha
     assert api.MAX_FLOWS < len(entries) < 2000
 
 
-@pytest.mark.parametrize("spec", ["x", "", 7, 0, False, ["flows"], []])
+@pytest.mark.parametrize("spec", [None, "x", "", 7, 0, False, ["flows"], []])
 def test_a_spec_that_is_no_map_refuses_the_object(spec: Any) -> None:
     found = parse(obj() | {"spec": spec}, default_app_label="app")
 
@@ -167,10 +167,31 @@ def test_a_spec_that_is_no_map_refuses_the_object(spec: Any) -> None:
     assert found.refusal.message == "spec: must be a map of fields, such as {app: api}"
 
 
+def test_an_object_without_a_spec_is_refused() -> None:
+    """It says nothing: nor that its namespace is to be isolated."""
+    body = obj()
+    del body["spec"]
+
+    assert parse(body, default_app_label="app").refusal is not None
+
+
 @pytest.mark.parametrize(
-    "spec",
-    [pytest.param(None, id="null"), pytest.param({}, id="empty"), pytest.param({"flows": None}, id="null-flows")],
+    "name", [pytest.param("n" * 64, id="too-long"), pytest.param("appconnectivity", id="reserved")]
 )
+def test_an_object_whose_name_its_policies_could_not_bear_is_refused(name: str) -> None:
+    """As policies that can't be written they would keep the whole namespace waiting."""
+    body = obj(GOOD)
+    body["metadata"]["name"] = name
+    found = parse(body, default_app_label="app")
+
+    assert found.header is None
+    assert found.refusal is not None
+    assert found.refusal.message == (
+        "metadata.name: must be 1 to 63 characters, and not appconnectivity, which is reserved"
+    )
+
+
+@pytest.mark.parametrize("spec", [pytest.param({}, id="empty"), pytest.param({"flows": None}, id="null-flows")])
 def test_an_object_without_flows_is_isolation_alone(spec: Any) -> None:
     body = obj() | {"spec": spec}
     found = parse(body, default_app_label="app")

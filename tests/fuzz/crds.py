@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from contextlib import ExitStack, closing
 from typing import Any
 
 import yaml
@@ -19,6 +20,7 @@ TODAY: tuple[Crd, ...] = tuple(
     yaml.safe_load((ROOT / "crds" / f"{kind}.yaml").read_text())
     for kind in ("appconnectivity", "appconnectivitytemplate")
 )
+_PATH = "/apis/appconnectivity.io/v1alpha1"
 _TYPES = ("type", "properties", "required", "items", "additionalProperties", "nullable", "x-kubernetes-int-or-string")
 
 
@@ -47,11 +49,22 @@ def _types(node: Crd) -> Crd:
 
 
 def put(plane: ControlPlane, rest: Rest, *crds: Crd) -> None:
-    """Replaces the CRDs, and waits until the API server goes by them."""
-    text = "\n---\n".join(map(json.dumps, crds))
-    plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
+    """Replaces the CRDs, and waits until the API server goes by them, which watches do that begin from then on: those
+    that were open it ends a second later."""
     wanted = 422 if crds == TODAY else 201
-    eventually(lambda: all(_answer(rest, crd) == wanted for crd in crds), what="the CRDs are in force")
+
+    def are_in_force() -> bool:
+        return all(_answer(rest, crd) == wanted for crd in crds)
+
+    if are_in_force():
+        return
+    with ExitStack() as stack:
+        for crd in crds:
+            own = stack.enter_context(closing(Rest(plane)))
+            stack.enter_context(own.watching(f"{_PATH}/{crd['spec']['names']['plural']}"))
+        text = "\n---\n".join(map(json.dumps, crds))
+        plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
+        eventually(are_in_force, what="the CRDs are in force")
 
 
 def _answer(rest: Rest, crd: Crd) -> int:
@@ -62,4 +75,4 @@ def _answer(rest: Rest, crd: Crd) -> int:
     if not where:
         spec = {"namespaceSelector": {"matchLabels": {"a": "b"}}, "template": {"spec": spec}}
     body = {"apiVersion": "appconnectivity.io/v1alpha1", "kind": names["kind"], "metadata": {"name": "x"}, "spec": spec}
-    return rest.ask("POST", f"/apis/appconnectivity.io/v1alpha1/{where}{names['plural']}?dryRun=All", body).status
+    return rest.ask("POST", f"{_PATH}/{where}{names['plural']}?dryRun=All", body).status

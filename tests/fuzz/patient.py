@@ -127,12 +127,14 @@ class Trials:
         body = Trial("tried", "default", spec).body
         return self.rest.ask("POST", f"{path}?dryRun=All&fieldValidation=Strict", body).is_accepted
 
-    def says_why(self, trials: Sequence[Trial], *, valid: Collection[Trial], or_by_event: bool = False) -> None:
+    def says_why(self, trials: Sequence[Trial], *, valid: Collection[Trial]) -> None:
         """Each object is served, or its conditions say why it is not; none of those that are not ``valid`` is served.
+        Of whom the API server takes no status (its CRD's rules can't be evaluated, say) an Event tells.
 
         (A template that selects nothing is not looked at as closely: its objects are.)
         """
-        _await_none(lambda: [self.live(trial) for trial in self._silent(trials, or_by_event=or_by_event)])
+        by_event = [trial for trial in trials if not self._takes_status(trial)]
+        _await_none(lambda: [self.live(trial) for trial in self._silent(trials, by_event=by_event)])
         for trial in trials:
             status = self.live(trial).get("status", {})
             ready = condition(status, "Ready")
@@ -140,10 +142,15 @@ class Trials:
             assert ready["status"] == "True" or ready["message"], (status, trial)
             assert ready["status"] != "True" or trial in valid or trial.kind is TEMPLATE, f"taken for good: {trial}"
 
-    def _silent(self, trials: Iterable[Trial], *, or_by_event: bool = False) -> list[Trial]:
+    def _silent(self, trials: Iterable[Trial], *, by_event: Collection[Trial]) -> list[Trial]:
         live = {(b["metadata"].get("namespace", ""), b["metadata"]["name"]): b for b in self._everything()}
-        told = self._told() if or_by_event else set()
-        return [t for t in trials if not _is_judged(live[t.namespace, t.name]) and (t.namespace, t.name) not in told]
+        told = self._told() if by_event else set()
+        unjudged = (trial for trial in trials if not _is_judged(live[trial.namespace, trial.name]))
+        return [t for t in unjudged if t not in by_event or (t.namespace, t.name) not in told]
+
+    def _takes_status(self, trial: Trial) -> bool:
+        status = {"status": {"observedGeneration": 1}}
+        return self.rest.ask("PATCH", f"{trial.path}/status?dryRun=All", status, content_type=MERGE).is_accepted
 
     def _told(self) -> set[tuple[str, str]]:
         events = self.rest.ask("GET", EVENT.path()).body["items"]

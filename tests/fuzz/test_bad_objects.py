@@ -88,19 +88,13 @@ def test_what_no_schema_has_looked_at_is_served_or_says_why_and_heals(
 
 
 @pytest.mark.parametrize(
-    ("older", "or_by_event"),
-    [
-        pytest.param(crds.of_types_alone, False, id="types-alone"),
-        # Where its rules can't even be evaluated, the API server takes no write of an object, not even of its status.
-        pytest.param(crds.of_anything, True, id="anything"),
-    ],
+    "older", [pytest.param(crds.of_types_alone, id="types-alone"), pytest.param(crds.of_anything, id="anything")]
 )
 def test_what_an_older_schema_has_left_says_why_and_heals(
     installed: ControlPlane,
     new_patient: Callable[[], Patient],
     trials: Trials,
     older: Callable[[Any], Any],
-    or_by_event: bool,
 ) -> None:
     crds.put(installed, trials.rest, *map(older, crds.TODAY))
     name = older.__name__.replace("_", "-")
@@ -114,8 +108,7 @@ def test_what_an_older_schema_has_left_says_why_and_heals(
     patient = new_patient()
     with Canary(installed) as canary:
         valid = [trial for trial in taken if verdicts[trial].is_valid]
-        trials.says_why([*taken, *held], valid=valid, or_by_event=or_by_event)
-        trials.says_why(named, valid=named, or_by_event=True)
+        trials.says_why([*taken, *held, *named], valid=[*valid, *named])
         trials.opens_no_more({trial: verdicts[trial].flows for trial in taken})
         trials.heals(taken)
         canary.is_well()
@@ -153,22 +146,30 @@ def spoilt(dice: random.Random) -> Any:
 
 
 def test_a_status_that_somebody_forges_is_put_right(installed: ControlPlane, patient: Patient, trials: Trials) -> None:
-    """Words that no version knows too, in an object that a template looks at."""
+    """Words that no version knows too, in an object that a template looks at; and in a template that looks at none."""
     (here,) = trials.of("forged", [{}])
-    flow = {"from": {"app": "a"}, "to": {"app": "b"}, "ports": [80]}
-    spec = {"namespaceSelector": {"matchLabels": {NAME: here.namespace}}, "template": {"spec": {"flows": [flow]}}}
-    template = Trial("standard", "", spec)
-    trials.put([template])
+    template, lonely = selecting("standard", here.namespace), selecting("lonely", "nowhere")
+    trials.put([template, lonely])
     held = Trial(template.name, here.namespace, None)
-    eventually(lambda: trials.story(template).get("Ready") == ("True", "RolledOut"), within=WITHIN_SECONDS)
-    before = [trials.story(held), trials.story(template)]
+    ready = {held: ("True", "Ready"), template: ("True", "RolledOut"), lonely: ("True", "RolledOut")}
+    eventually(lambda: {each: trials.story(each).get("Ready") for each in ready} == ready, within=WITHIN_SECONDS)
+    before = {each: trials.story(each) for each in ready}
 
     statuses = [{"conditions": []}, ODD, *forged(STATUS, count=OBJECTS, seed_=SEED)]
-    taken = [trials.forge(held, status) for status in statuses] + [trials.forge(template, ODD)]
-
+    taken = [trials.forge(held, status) for status in statuses]
     assert sum(taken) > len(statuses) // 3
-    eventually(lambda: [trials.story(held), trials.story(template)] == before, within=WITHIN_SECONDS)
+    assert trials.forge(template, ODD)
+    assert trials.forge(lonely, ODD)
+
+    eventually(lambda: {each: trials.story(each) for each in before} == before, within=WITHIN_SECONDS)
     patient.is_unharmed()
+
+
+def selecting(name: str, namespace: str) -> Trial:
+    """A template for this namespace."""
+    flow = {"from": {"app": "a"}, "to": {"app": "b"}, "ports": [80]}
+    selector = {"matchLabels": {NAME: namespace}}
+    return Trial(name, "", {"namespaceSelector": selector, "template": {"spec": {"flows": [flow]}}})
 
 
 HUGE: tuple[Any, ...] = (

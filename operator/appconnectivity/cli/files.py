@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from appconnectivity.core import api
+from appconnectivity.core import api, naming
 from appconnectivity.core.intent import field_path
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -72,11 +72,8 @@ def name_of(document: Document) -> str:
     if content.get("apiVersion") != api.API_VERSION:
         raise BadInput(f"{document.where(('apiVersion',))}: apiVersion: must be {api.API_VERSION}")
     name = content["metadata"].get("name") if isinstance(content.get("metadata"), dict) else None
-    if not isinstance(name, str) or not 0 < len(name) <= api.MAX_NAME or name == api.RESERVED_NAME:
-        raise BadInput(
-            f"{document.where(('metadata', 'name'))}: metadata.name: must be 1 to {api.MAX_NAME} characters,"
-            f" and not {api.RESERVED_NAME}, which is reserved"
-        )
+    if not isinstance(name, str) or not naming.bears_policies(name):
+        raise BadInput(f"{document.where(('metadata', 'name'))}: metadata.name: must be {naming.OBJECT_NAME}")
     for path in _blanks(content.get("spec"), at=("spec",)):
         # The API server drops such a field: an end with an empty `app:` would come to mean its whole namespace.
         raise BadInput(f"{document.where(path)}: {field_path(*path)}: has no value; give it one or leave it out")

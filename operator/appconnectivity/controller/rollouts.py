@@ -63,6 +63,7 @@ class Rollouts:
     _standing: dict[str, dict[str, Stood]] = field(default_factory=dict)
     _on_their_way: dict[str, dict[str, float]] = field(default_factory=dict)
     _meanings: dict[str, _Meaning] = field(default_factory=dict)
+    _reported: dict[str, Body] = field(default_factory=dict)
     _disturbed_since: dict[tuple[str, str], float] = field(default_factory=dict)
     _told: dict[tuple[str, str], float] = field(default_factory=dict)
     _complained: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -73,10 +74,11 @@ class Rollouts:
         return self._standing.keys()
 
     def has_seen(self, template: Body) -> bool:
-        """True where a pass has been made over this version of the template's spec: only its status is another."""
+        """True where a pass has been made over this version of the template's spec, and the status is its own."""
         metadata = template["metadata"]
         known = self._meanings.get(metadata["name"])
-        return known is not None and known.version == (metadata["uid"], metadata.get("generation"))
+        is_known = known is not None and known.version == (metadata["uid"], metadata.get("generation"))
+        return is_known and template.get("status") == self._reported.get(metadata["name"])
 
     def stands(self, body: Body) -> bool:
         """True where an object has the spec that its template has written: only its status, or a label, is another."""
@@ -122,6 +124,7 @@ class Rollouts:
         if view.template is None and not plan.steps:
             self._standing.pop(name)
             self._meanings.pop(name, None)
+            self._reported.pop(name, None)
             self._on_their_way.pop(name, None)
             self._complained.pop(name, None)
         try:
@@ -229,6 +232,7 @@ class Rollouts:
         now = self.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
         wanted = template_status.build(plan, failures, refusal=refusal, body=view.template, now=now)
         previous = view.template.get("status") or {}
+        self._reported[view.template["metadata"]["name"]] = wanted
         if wanted == previous:
             return
         refused: errors.Rejected | None = None

@@ -80,12 +80,13 @@ def _parse_known(text: bytes) -> Intent:
     return _parse(*orjson.loads(text))
 
 
-def _parse(namespace: str, name: str, uid: str, generation: int, given: Any, default_app_label: str) -> Intent:
-    raw = {} if given is None else given
+def _parse(namespace: str, name: str, uid: str, generation: int, raw: Any, default_app_label: str) -> Intent:
     spec = raw if isinstance(raw, Mapping) else {}
-    header, refusal = _parse_header({key: raw[key] for key in raw if key != "flows"} if spec else raw)
+    header, refusal = _parse_header({key: spec[key] for key in spec if key != "flows"} if spec else raw)
+    if not naming.bears_policies(name):
+        header, refusal = None, Finding(Reason.INVALID, f"metadata.name: must be {naming.OBJECT_NAME}")
     app_label = str(spec.get("appLabel") or default_app_label)
-    raws = _given(spec, "flows", [])
+    raws = [] if spec.get("flows") is None else spec["flows"]
     if not isinstance(raws, list) or len(raws) > api.MAX_FLOWS:
         refusal = refusal or Finding(Reason.INVALID, f"spec.flows must be a list of at most {api.MAX_FLOWS} flows")
         header, raws = None, raws if isinstance(raws, list) else []
@@ -100,12 +101,6 @@ def _parse(namespace: str, name: str, uid: str, generation: int, given: Any, def
         refusal=refusal,
         isolation=None if header else _parse_isolation(spec),
     )
-
-
-def _given(body: Mapping[str, Any], key: str, default: Any) -> Any:
-    """Only what is left out, or null, is as good as nothing."""
-    value = body.get(key)
-    return default if value is None else value
 
 
 _PLAIN_WORDS = {
@@ -152,7 +147,7 @@ def field_path(*parts: str | int) -> str:
     return text
 
 
-def _parse_header(raw: Mapping[str, Any]) -> tuple[api.Header | None, Finding | None]:
+def _parse_header(raw: Any) -> tuple[api.Header | None, Finding | None]:
     try:
         return api.Header.model_validate(raw), None
     except ValidationError as error:

@@ -25,9 +25,16 @@ UNTIL_ANNOTATION = f"{api.GROUP}/until"
 DEFAULT_DENY = "appconnectivity.default-deny"
 ALLOW_DNS = "appconnectivity.allow-dns"
 
+OBJECT_NAME = f"1 to {api.MAX_NAME} characters, and not {api.RESERVED_NAME}, which is reserved"
+
 _DNS_LABEL_MAX = 63
 # What a flow says about itself, and until when, does not change what it opens.
 _WITHOUT_MEANING = ("name", "description", "expirationTime")
+
+
+def bears_policies(object_name: str) -> bool:
+    """True for an object's name, OBJECT_NAME, that its policies' names and labels can carry."""
+    return 0 < len(object_name) <= api.MAX_NAME and object_name != api.RESERVED_NAME
 
 
 def flow_policy(*, object_name: str, flow_name: str, policy_type: api.PolicyType) -> str:
