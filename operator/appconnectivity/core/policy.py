@@ -131,7 +131,7 @@ class Policy:
         return naming.digest(self.to_dict(), length=16)
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole body as it is applied: every field that we own, and no other."""
+        """The whole body as it is applied: every field that we own, and no other. A copy: policies are kept."""
         metadata: dict[str, Any] = {
             "annotations": {**self.annotations},
             "labels": self.labels,
@@ -142,7 +142,8 @@ class Policy:
         if owners:
             sole = bool(self.object_name)
             metadata["ownerReferences"] = [_owner_reference(owner, is_controller=sole) for owner in owners]
-        return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": self.spec}
+        spec = orjson.loads(orjson.dumps(self.spec))
+        return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
 
 
 def allow_spec(*, subject: Selector, policy_type: api.PolicyType, rules: Iterable[Rule]) -> dict[str, Any]:
