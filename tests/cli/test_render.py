@@ -43,6 +43,12 @@ def run(tmp_path: Path, *texts: str, words: tuple[str, ...] = ()) -> tuple[int, 
             "spec.flows[0].to.app: has no value",
             id="a-field-without-a-value-which-the-server-would-drop",
         ),
+        pytest.param(
+            "spec:\n  flows:\n  - form: {app: a}\n    to: {app: b}\n    ports: [80]\n",
+            "0.yaml:6:",
+            "spec.flows[0].form: this field is unknown",
+            id="a-misspelled-field-that-is-needed",
+        ),
         pytest.param("spec: [\n", "0.yaml:", "not YAML", id="no-yaml"),
     ],
 )

@@ -52,7 +52,10 @@ def test_what_is_printed_can_be_rendered_further(tmp_path: Path) -> None:
 
 
 def test_a_namespace_that_is_not_selected_gets_nothing_and_that_is_said() -> None:
-    assert run(STANDARD) == (0, "", "standard does not select namespace team-a, by the labels given with --label\n")
+    code, output, errors = run(STANDARD)
+
+    assert (code, output) == (0, "")
+    assert errors.startswith("standard does not select namespace team-a: it selects appconnectivity.io/baseline=standard")
 
 
 def test_a_namespace_has_its_name_as_a_label(tmp_path: Path) -> None:
@@ -102,6 +105,17 @@ def test_labels_and_annotations_are_put_in(tmp_path: Path) -> None:
             "t.yaml:18: spec.template.spec.flows[1].to.podSelector.matchLabels.app.kubernetes.io/name: "
             "'{{ namespace.labels.a }}/' is 'b/' for team-a: ",
             id="a value that can't stand there, below a key with dots, in a flow after one that is left out",
+        ),
+        pytest.param(
+            f"{HEAD}{SELECT}  template:\n    spec:\n      flows:\n      - from: {{app: {{{{ namespace.name }}}}}}\n",
+            "t.yaml:9: spec.template.spec.flows[0].from.app: { begins a map here; write an expression in quotes",
+            id="an expression without quotes",
+        ),
+        pytest.param(
+            f"{HEAD}{SELECT}  template:\n    spec:\n      flows:\n"
+            "      - form: {app: a}\n        to: {app: b}\n        ports: [80]\n",
+            "t.yaml:9: spec.template.spec.flows[0].form: as rendered for team-a: this field is unknown",
+            id="a misspelt field",
         ),
         pytest.param("kind: Service\n", "t.yaml: no AppConnectivityTemplate in this file", id="no template at all"),
         pytest.param(HEAD.replace("v1alpha1", "v2"), "t.yaml:1: apiVersion: must be", id="another version"),

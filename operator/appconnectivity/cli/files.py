@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -67,26 +67,28 @@ def read(path: str) -> list[Document]:
 
 def name_of(document: Document) -> str:
     """The name of an object of ours. Raises BadInput for what none may say, whatever its kind: another apiVersion, a
-    name that its policies could not carry, a field of the spec without a value."""
+    name that its policies could not carry, a field of the spec without a value, an expression without quotes."""
     content = document.content
     if content.get("apiVersion") != api.API_VERSION:
         raise BadInput(f"{document.where(('apiVersion',))}: apiVersion: must be {api.API_VERSION}")
     name = content["metadata"].get("name") if isinstance(content.get("metadata"), dict) else None
     if not isinstance(name, str) or not naming.bears_policies(name):
         raise BadInput(f"{document.where(('metadata', 'name'))}: metadata.name: must be {naming.OBJECT_NAME}")
-    for path in _blanks(content.get("spec"), at=("spec",)):
-        # The API server drops such a field: an end with an empty `app:` would come to mean its whole namespace.
-        raise BadInput(f"{document.where(path)}: {field_path(*path)}: has no value; give it one or leave it out")
+    for path, fault in _slips(document.marked.get("spec"), at=("spec",)):
+        raise BadInput(f"{document.where(path)}: {field_path(*path)}: {fault}")
     return name
 
 
-def _blanks(value: Any, *, at: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
-    """The paths at which a field stands without a value."""
+def _slips(value: Any, *, at: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Where YAML is not what its writer meant, and what it is."""
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in entries:
-        if item is None:
-            yield (*at, key)
-        yield from _blanks(item, at=(*at, key))
+        if isinstance(key, Mapping):
+            yield at, "{ begins a map here; write an expression in quotes: '{{ … }}'"
+        elif item is None:
+            # The API server drops such a field: an end with an empty `app:` would come to mean its whole namespace.
+            yield (*at, key), "has no value; give it one or leave it out"
+        yield from _slips(item, at=(*at, key))
 
 
 def _text(file: Path) -> str:

@@ -29,7 +29,8 @@ def objects(options: argparse.Namespace, *, errors: TextIO) -> list[dict[str, An
 def _object(document: Document, place: Place, *, errors: TextIO) -> dict[str, Any] | None:
     template = Template(name=name_of(document), renderings=Renderings(_spec(document)))
     if not template.selects(place):
-        print(f"{template.name} does not select namespace {place.name}, by the labels given with --label", file=errors)
+        selected = f"it selects {template.renderings.selector}; give the namespace's labels with --label"
+        print(f"{template.name} does not select namespace {place.name}: {selected}", file=errors)
         return None
     try:
         body = template.body(place)
