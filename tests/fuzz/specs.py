@@ -6,6 +6,8 @@ Specs of its own, valid ones to which something was done, are drawn beside them.
 
 from __future__ import annotations
 
+import itertools
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,6 +54,8 @@ _TEXTS = (
     *("", " ", "a\n", "\x00", "ä", "\U0001f600", "\u202eapi", "x" * 64, "x" * 254, "x" * 70_000, "null", "-1", "*"),
     *("{{", "{{ namespace.name }}", "{{ 7 * 7 }}", "{% for x in y %}", "%s", "../..", "$(id)", "Enforce", "0.0.0.0/0"),
 )
+# The API server closes the connection on whoever sends three times as much.
+_MOST_BYTES = 1_000_000
 _PORTS = (0, 1, 65535, 65536, -1, 10**18, "0", "65536", "80-79", "1-65535", "80/tcp", "a" * 16, "8080/SCTP")
 _NUMBERS = (None, True, False, 0, -1, 1.5, 2**31, 2**63 - 1, -(2**63), 1e300)
 
@@ -141,7 +145,8 @@ def _nested(depth: int, *, key: str) -> Any:
 def forged(node: Node, *, count: int, seed_: int) -> list[Any]:
     """``count`` values, always the same for one seed."""
     forge = Forge(random.Random(seed_))
-    return [forge.like(node) for _ in range(count)]
+    drawn = (forge.like(node) for _ in itertools.count())
+    return list(itertools.islice((value for value in drawn if len(json.dumps(value)) < _MOST_BYTES), count))
 
 
 @cache
