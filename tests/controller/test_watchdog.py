@@ -11,7 +11,7 @@ import pytest
 
 from appconnectivity.cluster import errors
 from appconnectivity.cluster.client import Client, Listing
-from appconnectivity.cluster.kinds import NAMESPACE
+from appconnectivity.cluster.kinds import APP_CONNECTIVITY, NAMESPACE
 from appconnectivity.cluster.reads import Memory, Recent
 from appconnectivity.cluster.store import Store
 from appconnectivity.controller import sweep as sweep_module
@@ -38,13 +38,14 @@ class Clock:
 
 
 class FakeClient:
-    """Lists what it was given, by plural; fails where it was given an error."""
+    """Lists what it was given, by plural, ``once`` or always; fails where it was given an error."""
 
     def __init__(self) -> None:
         self.found: dict[str, Any] = {api.PLURAL: [], POLICIES: [], template.PLURAL: []}
+        self.once: dict[str, Any] = {}
 
     async def everything(self, kind: Any, **_: Any) -> Listing:
-        answer = self.found.get(kind.plural, [])
+        answer = self.once.pop(kind.plural, self.found.get(kind.plural, []))
         if isinstance(answer, Exception):
             raise answer
         return Listing(Store(answer), 7)
@@ -64,6 +65,7 @@ def client() -> FakeClient:
 def sweeper(clock: Clock, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> Sweeper:
     monkeypatch.setattr(sweep_module, "GRACE_SECONDS", 0.01)
     monkeypatch.setattr(gc, "collect", lambda: 0)  # of all tests' objects: longer than these tests wait
+    monkeypatch.setattr(sweep_module, "AGAIN_SECONDS", 0.01)
     return Sweeper(
         client=cast("Client", client),
         queue=WorkQueue(),
@@ -174,6 +176,27 @@ async def test_a_sweep_puts_right_what_passes_go_by(sweeper: Sweeper, client: Fa
     client.found["namespaces"] = []
     await sweeper.sweep()
     assert await sweeper.memory.get(NAMESPACE, name="shop") is None
+
+
+async def test_a_list_that_lacks_what_no_event_has_told_the_end_of_is_not_believed_alone(
+    sweeper: Sweeper, client: FakeClient
+) -> None:
+    client.found[api.PLURAL] = [body("shop", namespace="one")]
+    await sweeper.sweep()
+    client.once[api.PLURAL] = []
+    await sweeper.sweep()
+
+    assert await sweeper.memory.get(APP_CONNECTIVITY, namespace="one", name="shop")
+
+
+async def test_an_end_that_events_have_told_of_needs_no_second_list(sweeper: Sweeper, client: FakeClient) -> None:
+    client.found[api.PLURAL] = [body("shop", namespace="one")]
+    await sweeper.sweep()
+    sweeper.memory.note(api.PLURAL, "DELETED", body("shop", "3", namespace="one"))
+    client.once[api.PLURAL] = []
+    client.found[api.PLURAL] = errors.Unavailable("a second list")
+
+    await sweeper.sweep()
 
 
 async def test_the_watches_begin_when_the_passes_that_the_first_sweep_asked_for_are_done(

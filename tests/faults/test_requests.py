@@ -15,6 +15,8 @@ from faults.conftest import Patient
 POLICIES = r"/networkpolicies"
 ISOLATION = {"appconnectivity.allow-dns", "appconnectivity.default-deny"}
 STATUS = r"/appconnectivities/[^/]+/status$"
+NAMESPACES = r"/namespaces$"
+LAST_SWEEP = "appconnectivity_last_sweep_timestamp_seconds"
 OBJECTS = r"/namespaces/[^/]+/appconnectivities$"
 
 
@@ -91,6 +93,28 @@ def test_policies_follow_their_objects_while_no_status_can_be_written(
     patient.proxy.drop(refusal)
     team.wait_ready()
     other.wait_ready()
+    patient.is_well()
+
+
+def test_an_object_without_policies_that_a_sweep_was_not_shown_follows_its_peer_all_the_same(
+    patient: Patient, new_team: Callable[..., Team], team: Team
+) -> None:
+    """Nothing that is missing tells of it, and no pass over it would be made: nor over those who ask for its grant."""
+    other = new_team()
+    other.connect("api", flow("frontend", "api", 8080))
+    other.wait_ready("api")
+    team.connect("shop", flow("web", {"app": "api", "namespace": other.namespace}, 8080), mode="Audit")
+    eventually(lambda: team.condition("shop", "Connected").get("status") == "False")
+    swept = patient.operator.metric(LAST_SWEEP)
+    empty = patient.proxy.rule(faults.empty, "list", path=r"^/apis/[^/]+/[^/]+/appconnectivities$", times=1)
+    patient.proxy.rule(faults.answered(faults.error_event(410)), "watch", path=NAMESPACES, times=1)
+    patient.proxy.cut("watch", path=NAMESPACES)  # which lists anew, and a sweep follows
+    eventually(lambda: empty.hits and patient.operator.metric(LAST_SWEEP) > swept)
+
+    grant = flow({"app": "web", "namespace": team.namespace}, "api", 8080)
+    other.connect("api", flow("frontend", "api", 8080), grant)
+    eventually(lambda: team.condition("shop", "Connected").get("reason") == "Audit")  # it waits for nobody any more
+    assert patient.deleted() == []
     patient.is_well()
 
 

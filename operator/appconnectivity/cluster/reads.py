@@ -115,14 +115,21 @@ class Memory:
             if version > listing.version:
                 self._drop(kind, key, version)
 
+    def unlisted(self, kind: Kind, namespace: str | None, listing: Listing) -> Collection[tuple[str, str]]:
+        """What is remembered of one namespace (None: of all) and a LIST as of now lacks; nobody told of its end."""
+        known, listed = self._stores.get(kind, Store()), listing.store
+        return [
+            key
+            for key in known.keys(namespace)
+            if listed.version(*key) is None and (known.version(*key) or 0) <= listing.version
+        ]
+
     def saw(self, kind: Kind, namespace: str | None, listing: Listing) -> None:
         """A LIST as of now of one namespace (None: of all)."""
         if kind not in self._stores:
             return
-        for key in self._stores[kind].keys(namespace):
-            is_listed = listing.store.version(*key) is not None
-            if not is_listed and (self._stores[kind].version(*key) or 0) <= listing.version:
-                self._drop(kind, key, listing.version)
+        for key in self.unlisted(kind, namespace, listing):
+            self._drop(kind, key, listing.version)
         for body in listing.store.bodies():
             self.note(kind.plural, "MODIFIED", body)
 

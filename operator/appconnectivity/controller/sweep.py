@@ -41,6 +41,8 @@ GRACE_SECONDS = 60.0
 UNDISTURBED_SECONDS = 10.0
 # A watch that has listed anew may do so again at once; and others may.
 GAP_SECONDS = 5.0
+# An event that tells of an end may be so late.
+AGAIN_SECONDS = 1.0
 _ENDED = "deleted at "
 # What passes know from memory; not EndpointSlices, which grow with the number of Pods.
 REMEMBERED = (APP_CONNECTIVITY, NETWORK_POLICY, NAMESPACE, SERVICE)
@@ -175,7 +177,7 @@ class Sweeper:
 
     async def _look(self) -> dict[Kind, Listing]:
         """What there is. Without templates (their CRD is not there, say) the rest is swept all the same."""
-        seen = dict(zip(REMEMBERED, await asyncio.gather(*map(self.client.everything, REMEMBERED)), strict=True))
+        seen = dict(zip(REMEMBERED, await asyncio.gather(*map(self._all, REMEMBERED)), strict=True))
         # Their version alone: passes read nothing older after it.
         seen[ENDPOINT_SLICE] = await self.client.everything(ENDPOINT_SLICE, name="none")
         try:
@@ -183,6 +185,16 @@ class Sweeper:
         except errors.ClusterError as error:
             logger.warning("sweep of templates: %s; nothing is concluded from it", error)
         return seen
+
+    async def _all(self, kind: Kind) -> Listing:
+        """What there is of a kind. A LIST that lacks what no event has told the end of is not believed alone: until the
+        next sweep whoever asks for a grant would not find it."""
+        listing = await self.client.everything(kind)
+        if self.memory.unlisted(kind, None, listing):
+            await asyncio.sleep(AGAIN_SECONDS)
+        if self.memory.unlisted(kind, None, listing):
+            listing = await self.client.everything(kind)
+        return listing
 
     def _queue_all(self, found: Mapping[Kind, Store]) -> None:
         objects, policies = found[APP_CONNECTIVITY], found[NETWORK_POLICY]
