@@ -19,6 +19,7 @@ from appconnectivity.cluster.kinds import (
     SERVICE,
     TEMPLATE,
 )
+from appconnectivity.controller import garbage
 from appconnectivity.core.compile import Compiler
 from appconnectivity.core.facts import Facts, Options
 from appconnectivity.core.intent import parse
@@ -299,7 +300,9 @@ def _start(fresh: Operator) -> float:
 
 
 def _compile(results: Results) -> None:
-    """Objects of many flows each, parsed and compiled, a namespace for every ten."""
+    """Objects of many flows each, parsed and compiled, a namespace for every ten; by a process that is set up as the
+    operator's."""
+    garbage.collect_seldom()
     now = datetime.now(UTC)
     objects = COMPILED // FLOWS_OF_AN_OBJECT
     bodies = [_many_flows(f"n{number // 10}", f"o{number}") for number in range(objects)]

@@ -55,7 +55,9 @@ def test_a_namespace_that_is_not_selected_gets_nothing_and_that_is_said() -> Non
     code, output, errors = run(STANDARD)
 
     assert (code, output) == (0, "")
-    assert errors.startswith("standard does not select namespace team-a: it selects appconnectivity.io/baseline=standard")
+    assert errors.startswith(
+        "standard does not select namespace team-a: it selects appconnectivity.io/baseline=standard"
+    )
 
 
 def test_a_namespace_has_its_name_as_a_label(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from typing import Any, cast
 
 import aiohttp
@@ -14,6 +13,7 @@ from appconnectivity.cluster.client import Client, Listing
 from appconnectivity.cluster.kinds import APP_CONNECTIVITY, NAMESPACE
 from appconnectivity.cluster.reads import Memory, Recent
 from appconnectivity.cluster.store import Store
+from appconnectivity.controller import garbage
 from appconnectivity.controller import sweep as sweep_module
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.probes import OLDEST_QUEUED_SECONDS, WATCHER_GRACE_SECONDS, Probes, Watchdog
@@ -64,7 +64,7 @@ def client() -> FakeClient:
 @pytest.fixture
 def sweeper(clock: Clock, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> Sweeper:
     monkeypatch.setattr(sweep_module, "GRACE_SECONDS", 0.01)
-    monkeypatch.setattr(gc, "collect", lambda: 0)  # of all tests' objects: longer than these tests wait
+    monkeypatch.setattr(garbage, "give_back", lambda: None)  # of all tests' objects: longer than these tests wait
     monkeypatch.setattr(sweep_module, "AGAIN_SECONDS", 0.01)
     return Sweeper(
         client=cast("Client", client),

@@ -27,10 +27,11 @@ def objects(options: argparse.Namespace, *, errors: TextIO) -> list[dict[str, An
 
 
 def _object(document: Document, place: Place, *, errors: TextIO) -> dict[str, Any] | None:
-    template = Template(name=name_of(document), renderings=Renderings(_spec(document)))
+    name, renderings = name_of(document), Renderings(_spec(document))
+    template = Template(name=name, renderings=renderings)
     if not template.selects(place):
-        selected = f"it selects {template.renderings.selector}; give the namespace's labels with --label"
-        print(f"{template.name} does not select namespace {place.name}: {selected}", file=errors)
+        selected = f"it selects {renderings.selector}; give the namespace's labels with --label"
+        print(f"{name} does not select namespace {place.name}: {selected}", file=errors)
         return None
     try:
         body = template.body(place)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -23,6 +22,7 @@ from appconnectivity.cluster.client import Client, load_configuration
 from appconnectivity.cluster.deep import read_deep
 from appconnectivity.cluster.errors import ClusterError, Unavailable
 from appconnectivity.cluster.lease import Lease
+from appconnectivity.controller import garbage
 from appconnectivity.controller.controller import Controller
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.settings import Settings, unknown_variables
@@ -31,9 +31,6 @@ logger = logging.getLogger(__name__)
 
 # Together with the passes (STOP_SECONDS) less than ten seconds.
 _WATCHES_SECONDS = 2.0
-# Every answer is thousands of small containers, none of them garbage in cycles. By default Python looks through all
-# that lives again and again meanwhile, which took a quarter of the operator's time where much has changed.
-_COLLECTED = (50_000, 20, 20)
 
 
 def run(settings: Settings) -> int:
@@ -41,7 +38,7 @@ def run(settings: Settings) -> int:
     _set_up_logging(settings)
     for name in unknown_variables(os.environ):
         logger.warning("%s in the environment is no setting, and sets nothing (--help lists them)", name)
-    gc.set_threshold(*_COLLECTED)
+    garbage.collect_seldom()
     read_deep()
     try:
         return asyncio.run(_operate(settings))

@@ -6,7 +6,6 @@ A sweep that could not read everything concludes nothing.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import random
 from collections.abc import Callable, Mapping
@@ -27,6 +26,7 @@ from appconnectivity.cluster.kinds import (
 )
 from appconnectivity.cluster.reads import Memory
 from appconnectivity.cluster.store import Store, version_of
+from appconnectivity.controller import garbage
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.queue import WorkQueue
 from appconnectivity.core import naming
@@ -111,6 +111,7 @@ class Sweeper:
             while True:
                 pause = await self._try()
                 await self._begin_watching()
+                garbage.give_back()
                 await self._rest(pause)
         finally:
             self.has_ended = True
@@ -164,7 +165,6 @@ class Sweeper:
         self.last_success = self.clock()
         self.api_is_down = False
         self.trouble = ""
-        gc.collect()  # by itself Python would look through what has lived long once in a day
         self.metrics.last_sweep.set_to_current_time()
         for kind, listing in seen.items():
             if kind.plural in self.ledgers:
