@@ -89,7 +89,8 @@ async def test_what_is_read_is_a_copy_without_the_fields_of_managers(memory: Mem
         pytest.param("DELETED", 12, None, id="deleted"),
         pytest.param("MODIFIED", 10, 11, id="late-after-our-own-write"),
         pytest.param("DELETED", 10, 11, id="late-after-it-was-made-anew"),
-        pytest.param(None, 10, 10, id="listed-anew"),
+        pytest.param(None, 12, 12, id="listed-anew"),
+        pytest.param(None, 10, 11, id="late-on-a-page-of-a-list"),
     ],
 )
 async def test_an_event_counts_unless_it_is_late(
@@ -103,13 +104,16 @@ async def test_an_event_counts_unless_it_is_late(
 
 
 @pytest.mark.parametrize("version", [11, 12])
-async def test_an_answer_that_comes_after_the_end_brings_nothing_back(memory: Memory, version: int) -> None:
+@pytest.mark.parametrize("event_type", ["MODIFIED", None])
+async def test_an_answer_that_comes_after_the_end_brings_nothing_back(
+    memory: Memory, event_type: str | None, version: int
+) -> None:
     memory.note("services", "DELETED", named("a", "one", version=12))
-    memory.note("services", "MODIFIED", named("a", "one", version=version))
+    memory.note("services", event_type, named("a", "one", version=version))
     assert await memory.get(SERVICE, name="a", namespace="one") is None
 
     memory.settle(SERVICE, Listing(Store(), 20))
-    memory.note("services", "MODIFIED", named("a", "one", version=version))
+    memory.note("services", event_type, named("a", "one", version=version))
     assert await memory.get(SERVICE, name="a", namespace="one") is None
 
     memory.note("services", "ADDED", named("a", "one", version=21))

@@ -209,6 +209,30 @@ def test_nesting_is_bounded_however_deep_python_may_go(pair: str) -> None:
         sys.setrecursionlimit(before)
 
 
+@pytest.mark.parametrize("part", ["|d", ".a", " and a"])
+def test_work_grows_with_the_length_of_a_chain_and_no_more(part: str) -> None:
+    """Jinja2's optimizer would try each part anew for each part around it."""
+    short, long = (_calls("{{ a" + times * part + " }}") for times in (20, 80))
+
+    assert long < 5 * short
+
+
+def _calls(text: str) -> int:
+    """How many functions are called until the text is understood."""
+    found = 0
+
+    def count(_: object, event: str, __: object) -> None:
+        nonlocal found
+        found += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        expressions.names_in(text)
+    finally:
+        sys.setprofile(None)
+    return found
+
+
 def test_replacing_again_and_again_does_not_grow_a_text_without_end() -> None:
     text = "{{ 'a'" + " | replace('a', 'aaaaaaaaaaaaaaaaaaaa')" * 12 + " }}"
 

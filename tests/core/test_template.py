@@ -317,3 +317,20 @@ def test_what_a_namespace_got_is_remembered_until_it_says_something_else() -> No
     assert made.of(Place("team-a", {"app": "x"})) is first
     assert made.of(Place("team-b", {"app": "x"})) is first, "the same for both is kept once"
     assert made.of(Place("team-a", {"app": "y"}))["flows"] == [flow("y", "b")]
+    made.keep({"team-b"})
+    assert made.of(Place("team-b", {"app": "x"})) is first
+    made.keep(set())
+    assert made.of(Place("team-b", {"app": "x"})) is not first, "it was gone, and nothing is kept for it"
+
+
+def test_that_a_namespace_gets_nothing_is_remembered_too() -> None:
+    made, place = Renderings(template(flow("{{ namespace.labels.app }}", "b"))), Place("team-a", {"ap": "x"})
+    refusals = []
+    for _ in range(2):
+        with pytest.raises(RenderError) as refused:
+            made.of(place)
+        refusals.append(refused.value)
+    made.keep({"team-a"})
+
+    assert refusals[0] is refusals[1]
+    assert made.of(Place("team-a", {"app": "x"}))["flows"] == [flow("x", "b")]

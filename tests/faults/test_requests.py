@@ -80,19 +80,21 @@ def test_policies_follow_their_objects_while_no_status_can_be_written(
     other = new_team()
     for namespace in (team, other):
         namespace.connect("shop", flow("frontend", "api", 8080))
+    other.connect("broken", flow("frontend", {"service": "nowhere"}))
     expected = ISOLATION | {"shop.frontend-to-api.egress", "shop.frontend-to-api.ingress"}
     eventually(lambda: expected <= team.policies().keys() and expected <= other.policies().keys())
     team.connect("shop", flow("frontend", "web", 80))
     expected = ISOLATION | {"shop.frontend-to-web.egress", "shop.frontend-to-web.ingress"}
     eventually(lambda: team.policies().keys() - {"bystander"} == expected)
-    eventually(lambda: refusal.hits > 8)
+    eventually(lambda: refusal.hits > 12)
     assert patient.operator.metric("appconnectivity_reconcile_errors_total", reason=reason) >= 1
     written = Counter(asked.path for asked in patient.proxy.writes() if "networkpolicies" in asked.path)
     assert max(written.values()) <= 2, "what stands as it should is not to be written again"
+    assert len(other.events("ServiceNotFound")) <= 1, "what can't be said by the status is told once"
 
     patient.proxy.drop(refusal)
     team.wait_ready()
-    other.wait_ready()
+    other.wait_ready("shop")
     patient.is_well()
 
 

@@ -55,7 +55,7 @@ def failure(status: int, text: bytes, *, what: str, retry_after: str | None) -> 
         return Retryable(said, retry_after=min(seconds, _LONGEST_RETRY_AFTER))
     if "NamespaceTerminating" in causes or (status == 404 and message.startswith("namespaces ")):
         return errors.NamespaceGone(said)
-    if status == 404 and not message:  # of somebody on the way, who knows nothing of the object
+    if status == 404 and message in ("", _NO_SUCH_KIND):  # of somebody who knows nothing of such objects
         return errors.Unavailable(said)
     if status == 410:  # an expired continue token: the list begins anew with the next pass
         return errors.Unavailable(said)

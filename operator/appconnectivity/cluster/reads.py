@@ -144,15 +144,16 @@ class Memory:
             self._drop(kind, (namespace, name), known)
 
     def note(self, plural: str, event_type: str | None, body: Body) -> None:
-        """An event, or what is as good as one. One that is older than what is known is late, but for those of a LIST
-        with which a watch begins (type None)."""
+        """An event, or what is as good as one. What is older than what is known is late: pages of a LIST too, with
+        which a watch begins (type None), since all are as of the first. Where the store was put back, ``settle`` tells.
+        """
         kind = next((kind for kind in self._stores if kind.plural == plural), None)
         if kind is None:
             return
         key, version = _key(body), version_of(body)
         known = self._stores[kind].version(*key)
         last = known - 1 if known is not None else max(self._as_of[kind], self._gone[kind].get(key, 0))
-        if event_type is not None and version <= last:
+        if version <= last:
             return
         if event_type == "DELETED":
             self._drop(kind, key, version)

@@ -15,7 +15,7 @@ from appconnectivity.cluster.apply import Applied, Applier
 from appconnectivity.cluster.observe import Observation, Observer
 from appconnectivity.cluster.reads import Reads
 from appconnectivity.cluster.report import Reporter
-from appconnectivity.controller.announce import announce
+from appconnectivity.controller.announce import Untold, announce
 from appconnectivity.controller.brake import Brake
 from appconnectivity.controller.decision import Decision
 from appconnectivity.controller.metrics import Metrics
@@ -59,6 +59,7 @@ class Reconciler:
     _written: dict[str, dict[str, str]] = field(default_factory=dict)
     _repairs: dict[str, RepairLog] = field(default_factory=dict)
     _doubted: set[str] = field(default_factory=set)
+    _untold: Untold = field(default_factory=Untold)
 
     async def reconcile(self, namespace: str) -> Result:
         """One pass. Raises errors.Unavailable where something could not be read: then nothing was concluded."""
@@ -221,7 +222,8 @@ class Reconciler:
 
     async def _report_one(self, body: Body, wanted: Mapping[str, Any]) -> bool:
         is_written = await self._write_status(body, wanted)
-        for finding, warning in changes.worth_telling(body.get("status") or {}, wanted):
+        news = changes.worth_telling(body.get("status") or {}, wanted)
+        for finding, warning in self._untold.of(body, news, is_written=is_written):
             await self._event(body, finding, warning=warning)
         return is_written
 

@@ -13,7 +13,7 @@ from typing import Any
 from appconnectivity.cluster import errors
 from appconnectivity.cluster.report import Reporter
 from appconnectivity.cluster.rollout import Onboarder, View, Written
-from appconnectivity.controller.announce import announce
+from appconnectivity.controller.announce import Untold, announce
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.worker import Result
 from appconnectivity.core import api, changes, drift, rollout, template_status
@@ -67,6 +67,7 @@ class Rollouts:
     _disturbed_since: dict[tuple[str, str], float] = field(default_factory=dict)
     _told: dict[tuple[str, str], float] = field(default_factory=dict)
     _complained: dict[str, dict[str, str]] = field(default_factory=dict)
+    _untold: Untold = field(default_factory=Untold)
 
     @property
     def names(self) -> Collection[str]:
@@ -143,6 +144,8 @@ class Rollouts:
         meaning = self._meaning_of(view.template) if view.template else _Meaning(("", 0), None)
         if meaning.refusal and meaning.renderings is None:
             return None, meaning.refusal
+        if meaning.renderings:
+            meaning.renderings.keep({body["metadata"]["name"] for body in view.namespaces})
         plan = rollout.plan(
             Template(name, meaning.version[0], meaning.renderings),
             namespaces=view.namespaces,
@@ -209,7 +212,7 @@ class Rollouts:
         if known is None:  # a new process: what the status says, or has no room for, was told by the one before
             rows = ((template or {}).get("status") or {}).get("failures") or ()
             known = dict(found) if len(rows) >= template_status.MAX_FAILURES else {}
-            known |= {row["namespace"]: row.get("message", "") for row in rows}
+            known |= {row.get("namespace", ""): row.get("message", "") for row in rows}
         self._complained[name] = found
         for step in plan.steps:
             if step.finding and known.get(step.namespace) != found[step.namespace]:
@@ -242,7 +245,8 @@ class Rollouts:
             return
         except errors.Rejected as error:  # one of an older CRD, of which no write is taken: then an Event tells
             refused = error
-        for finding, warning in changes.turns(previous, wanted):
+        turns = self._untold.of(view.template, changes.turns(previous, wanted), is_written=refused is None)
+        for finding, warning in turns:
             await self._event(view.template, finding, warning=warning)
         if refused:
             raise refused

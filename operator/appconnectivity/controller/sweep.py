@@ -111,7 +111,6 @@ class Sweeper:
             while True:
                 pause = await self._try()
                 await self._begin_watching()
-                garbage.give_back()
                 await self._rest(pause)
         finally:
             self.has_ended = True
@@ -143,6 +142,7 @@ class Sweeper:
         pause = self.interval * random.uniform(0.9, 1.1)
         try:
             await self.sweep()
+            garbage.give_back()
         except errors.ClusterError as error:
             self.api_is_down = isinstance(error, errors.Unavailable)
             self.trouble = str(error)

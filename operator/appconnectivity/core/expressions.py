@@ -231,7 +231,8 @@ def _split(value: str, separator: str = ",") -> Sequence[str]:
 
 
 def _environment() -> _Environment:
-    made = _Environment(undefined=StrictUndefined, finalize=_finalize, keep_trailing_newline=True)
+    # Its optimizer takes time in the cube of how deep an expression is nested.
+    made = _Environment(undefined=StrictUndefined, finalize=_finalize, keep_trailing_newline=True, optimized=False)
     kept = {name: made.filters[name] for name in ("default", "d")}
     texts: dict[str, Callable[..., Any]] = {
         "lower": str.lower,

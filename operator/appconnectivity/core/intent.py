@@ -127,8 +127,10 @@ def faults(error: ValidationError) -> Iterator[Fault]:
     """What pydantic has found, at least one, in the order of the fields; that one is missing comes after the unknown
     ones beside it, of which one may be the same misspelt."""
     errors = error.errors(include_url=False)
-    parents = [found["loc"][:-1] for found in errors]
-    for found in sorted(errors, key=lambda found: (parents.index(found["loc"][:-1]), found["type"] == "missing")):
+    parents: dict[tuple[str | int, ...], int] = {}
+    for found in errors:
+        parents.setdefault(found["loc"][:-1], len(parents))
+    for found in sorted(errors, key=lambda found: (parents[found["loc"][:-1]], found["type"] == "missing")):
         # A port may be a number or a string; which of the two pydantic tried last is of no use to anybody.
         location = found["loc"][:-1] if found["loc"][-3:-2] == ("ports",) else found["loc"]
         unknown = found["type"] in ("extra_forbidden", "enum", "literal_error")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -110,7 +110,7 @@ class Renderings:
 
     spec: TemplateSpec
     selector: Selector = field(init=False)
-    _made: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    _made: dict[str, tuple[str, dict[str, Any] | RenderError]] = field(default_factory=dict)
     _distinct: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,7 +119,25 @@ class Renderings:
     def of(self, place: Place) -> dict[str, Any]:
         """As ``render``. What is the same for many namespaces is kept once."""
         said = naming.digest([place.labels, place.annotations], length=32)
-        if self._made.get(place.name, ("",))[0] != said:
+        if place.name not in self._made or self._made[place.name][0] != said:
+            self._made[place.name] = said, self._make(place)
+        made = self._made[place.name][1]
+        if isinstance(made, RenderError):
+            raise made.with_traceback(None)
+        return made
+
+    def keep(self, names: Collection[str]) -> None:
+        """Forgets what was made for other namespaces, and what is said by none any more."""
+        if self._made.keys() <= set(names) and len(self._distinct) <= len(self._made):
+            return
+        self._made = {name: entry for name, entry in self._made.items() if name in names}
+        kept = (made for _, made in self._made.values() if not isinstance(made, RenderError))
+        self._distinct = {naming.digest(made, length=32): made for made in kept}
+
+    def _make(self, place: Place) -> dict[str, Any] | RenderError:
+        try:
             made = render(self.spec, place)
-            self._made[place.name] = said, self._distinct.setdefault(naming.digest(made, length=32), made)
-        return self._made[place.name][1]
+        except RenderError as error:
+            error.__cause__ = error.__context__ = None  # else all that it came of would be kept with it
+            return error.with_traceback(None)
+        return self._distinct.setdefault(naming.digest(made, length=32), made)
