@@ -6,9 +6,10 @@ import ctypes
 import gc
 from functools import cache
 
-# Every answer is thousands of small containers, none of them garbage in cycles. By default Python looks through all
-# that lives again and again meanwhile, which took a quarter of the operator's time where much has changed.
-_COLLECTED = (50_000, 20, 20)
+# Every answer is thousands of small containers, nearly none of them garbage in cycles. By default Python looks through
+# all that lives again and again meanwhile, which took a quarter of the operator's time where much has changed. But what
+# kopf makes of an event is such garbage, the event's object with it: what is new is looked through after so many.
+_COLLECTED = (10_000, 50, 40)
 
 
 def collect_seldom() -> None:
