@@ -148,9 +148,7 @@ class _Model(BaseModel):
     @classmethod
     def _without_nulls(cls, value: Any) -> Any:
         """A field without a value is a field left out, as the API server has it."""
-        if not isinstance(value, dict):
-            return value
-        if all(given is not None for given in value.values()):
+        if not isinstance(value, dict) or None not in value.values():
             return value
         known = {field.alias for field in cls.model_fields.values()}
         return {key: given for key, given in value.items() if given is not None or key not in known}
@@ -210,8 +208,8 @@ class End(_Model):
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
         whats = [self.app, self.pod_selector, self.service, self.ip_blocks, self.entity]
-        given = sum(what is not None for what in whats)
-        wheres = sum(where is not None for where in (self.namespace, self.namespace_selector))
+        given = len([what for what in whats if what is not None])
+        wheres = (self.namespace is not None) + (self.namespace_selector is not None)
         if given > 1 or given + wheres == 0:
             raise ValueError(
                 "say exactly one of app, podSelector, service, ipBlocks, entity, or only namespace or"

@@ -148,14 +148,20 @@ class Policy:
 
 def allow_spec(*, subject: Selector, policy_type: api.PolicyType, rules: Iterable[Rule]) -> dict[str, Any]:
     """The spec of a policy that opens ``rules`` for ``subject``. Raises ValueError without any rule."""
-    bodies = {orjson.dumps(rule.to_dict(policy_type), option=orjson.OPT_SORT_KEYS) for rule in rules}
+    bodies = [rule.to_dict(policy_type) for rule in rules]
     if not bodies:
         raise ValueError("an allow policy without rules would be a deny")
     return {
-        policy_type.value.lower(): [orjson.loads(body) for body in sorted(bodies)],
+        policy_type.value.lower(): bodies if len(bodies) == 1 else _sorted(bodies),
         "podSelector": subject.to_dict(),
         "policyTypes": [policy_type.value],
     }
+
+
+def _sorted(bodies: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each once."""
+    texts = {orjson.dumps(body, option=orjson.OPT_SORT_KEYS) for body in bodies}
+    return [orjson.loads(text) for text in sorted(texts)]
 
 
 def deny_spec(*, subject: Selector, policy_types: Iterable[api.PolicyType]) -> dict[str, Any]:

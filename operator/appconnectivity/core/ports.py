@@ -76,9 +76,11 @@ def parse_port(value: int | str) -> Port | None:
 
     Raises ValueError with the forms that are understood.
     """
+    text = str(value)
+    if type(value) is int:  # no bool
+        return _numbered(text=text, first=value, last=value, protocol="TCP")
     if value == "*":
         return None
-    text = str(value)
     if match := _RANGE.fullmatch(text):
         first = int(match["first"])
         last = int(match["last"] or first)

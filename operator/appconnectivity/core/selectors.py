@@ -108,6 +108,8 @@ class Selector:
         """The selector as NetworkPolicy writes it, plain equalities as matchLabels."""
         body: dict[str, Any] = {}
         labels = {r.key: r.values[0] for r in self.requirements if _is_plain(r)}
+        if len(labels) == len(self.requirements):
+            return {"matchLabels": labels} if labels else body
         # Two different values for one key can't share a map: they stay expressions (and match nothing).
         others = [r for r in self.requirements if not _is_plain(r) or labels[r.key] != r.values[0]]
         if labels:
