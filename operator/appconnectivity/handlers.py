@@ -17,6 +17,8 @@ Notice = Callable[[str, str | None, Mapping[str, Any]], None]
 
 # A token that was refused once is not tried again by kopf unless it is a new one; so each is new after this time.
 CREDENTIALS_LAST = timedelta(minutes=10)
+# The API server ends a watch after the former; one that has not ended by the latter is dead.
+WATCH_SECONDS, LATE_SECONDS = 110, 10
 
 _WATCHED = (
     (api.GROUP, api.VERSION, api.PLURAL),
@@ -88,8 +90,8 @@ def settings() -> kopf.OperatorSettings:
     made.persistence.finalizer = f"{api.GROUP}/never-used"  # else kopf strips other kopf operators' finalizers
     made.persistence.diffbase_storage = _NothingKept()
     made.posting.enabled = False
-    made.watching.server_timeout = 110
-    made.watching.client_timeout = 120
+    made.watching.server_timeout = WATCH_SECONDS
+    made.watching.client_timeout = WATCH_SECONDS + LATE_SECONDS
     made.watching.inactivity_timeout = 1e9  # its timer can cancel the watcher itself; client_timeout does its job
     made.watching.connect_timeout = 5
     made.watching.reconnect_backoff = 2.0

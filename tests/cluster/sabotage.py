@@ -1,4 +1,5 @@
-"""The operator's own program, in which at a signal (SIGUSR1) something goes wrong that nobody can do from outside.
+"""The operator's own program, in which at a signal (SIGUSR1), or at once, something is wrong that nobody can do from
+outside.
 
 ``python -m cluster.sabotage NAME run ...``. What it would wait for a minute takes a second here.
 """
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from appconnectivity import handlers
 from appconnectivity.cli.main import main
 from appconnectivity.cluster import client
 from appconnectivity.controller import probes, sweep
@@ -48,12 +50,20 @@ def _break_the_compiler() -> None:
     isolation.object_policies = broken
 
 
+def _lose_patience() -> None:
+    """With watches, from the start."""
+    handlers.WATCH_SECONDS, handlers.LATE_SECONDS = 2, 1
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "hurry": _nothing,
     "watcher": _lose_a_watcher,
     "stall": _stand_still,
     "compiler": _break_the_compiler,
 }
+
+
+AT_ONCE: dict[str, Callable[[], None]] = {"impatient": _lose_patience}
 
 
 def _hurry() -> None:
@@ -65,5 +75,6 @@ def _hurry() -> None:
 if __name__ == "__main__":
     name, *words = sys.argv[1:]
     _hurry()
+    AT_ONCE.get(name, _nothing)()
     signal.signal(signal.SIGUSR1, lambda *_: SABOTAGES[name]())
     raise SystemExit(main(words))

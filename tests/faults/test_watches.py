@@ -118,6 +118,22 @@ def test_sweeps_heal_while_watches_are_silent_and_health_turns_red(
     patient.is_well()
 
 
+def test_silent_watches_are_given_up_and_what_they_have_missed_is_found(
+    new_patient: Callable[..., Patient], team: Team
+) -> None:
+    patient = new_patient(sabotage="impatient")  # and no sweep for five minutes
+    team.connect("shop", flow("frontend", "api", 8080))
+    team.wait_ready()
+    silence = interrupt(patient, faults.held)
+    team.delete("networkpolicy", EGRESS)
+    eventually(lambda: silence.hits >= 2 * WATCHES, what="all are asked for anew")
+    assert EGRESS not in team.policies()
+
+    patient.proxy.drop(silence)
+    eventually(lambda: EGRESS in team.policies())
+    patient.is_well()
+
+
 @pytest.mark.parametrize(
     "said",
     [
