@@ -23,7 +23,6 @@ from appconnectivity.controller import garbage
 from appconnectivity.core.compile import Compiler
 from appconnectivity.core.facts import Facts, Options
 from appconnectivity.core.intent import parse
-from bench.churn import change_ports
 from bench.tools import Bench, Body, bench, cpu_seconds, each, moved, rss_megabytes, timed
 from cluster.controlplane import ControlPlane
 from cluster.operator import USER, Operator, install
@@ -120,7 +119,7 @@ def _beside_bare_writes(plane: ControlPlane, results: Results) -> None:
             bulk = await _bulk(at)
             like = await _like(at)
             await _big(plane, at, results)
-            await _churn(plane, at, results, running)
+            await _churn(at, results, running)
         async with bench(plane, with_policies=True) as at:
             return bulk, await _one_by_one(at), like
 
@@ -207,15 +206,24 @@ async def _big(plane: ControlPlane, at: Bench, results: Results) -> None:
     results.limit("writes for it", len(plane.writes(user=USER)) - before, "writes", at_most=5)
 
 
-async def _churn(plane: ControlPlane, at: Bench, results: Results, running: Operator) -> None:
-    """How long after the last change until nothing waits any more. Fewer passes than changes: those are joined."""
-    objects = [(f"churn-{number:03}", _FIRST) for number in range(CHURN_NAMESPACES)]
-    await at.make_namespaces([namespace for namespace, _ in objects])
-    await create(at, objects)
+async def _churn(at: Bench, results: Results, running: Operator) -> None:
+    """Changes of ports without a pause, and how long after the last until nothing waits any more."""
+    names = [f"churn-{number:03}" for number in range(CHURN_NAMESPACES)]
+    await at.make_namespaces(names)
+    await create(at, [(name, _FIRST) for name in names])
     passes = running.metric("appconnectivity_reconciles_total", result="ok")
-    changes = await change_ports(plane, objects, a_second=CHURN_A_SECOND, seconds=CHURN_SECONDS)
+    begin, changes, pending = time.perf_counter(), 0, set[asyncio.Task[None]]()
+    while (elapsed := time.perf_counter() - begin) < CHURN_SECONDS:
+        while changes < elapsed * CHURN_A_SECOND and len(pending) < CHURN_NAMESPACES:
+            place = (names[changes % len(names)], _FIRST)
+            task = asyncio.create_task(at.change_port(obj(place), 8080 + changes // len(names) % 1000))
+            pending.add(task)
+            task.add_done_callback(pending.discard)
+            changes += 1
+        await asyncio.sleep(0.005)
+    await asyncio.gather(*pending)
     end = time.perf_counter()
-    await each(objects, at.wait_until_current)
+    await each(names, lambda name: at.wait_until_current((name, _FIRST)))
     drained = time.perf_counter() - end
     passes = running.metric("appconnectivity_reconciles_total", result="ok") - passes
     a_second = f"{changes / CHURN_SECONDS:.0f} changes/s ({CHURN_A_SECOND} were tried)"

@@ -34,6 +34,11 @@ class Bench:
     async def put(self, body: Body) -> None:
         await self.client.apply(_KINDS[body["kind"]], body, force=True)
 
+    async def change_port(self, body: Body, port: int) -> None:
+        """By a patch, which costs the API server less than an apply does."""
+        change = {"op": "replace", "path": "/spec/flows/0/ports/0", "value": port}
+        await self.client.patch(APP_CONNECTIVITY, body, [change])
+
     async def make_namespaces(self, names: Iterable[str]) -> None:
         await each(names, lambda name: self.put(namespace(name)))
 
