@@ -76,11 +76,11 @@ def parse_port(value: int | str) -> Port | None:
 
     Raises ValueError with the forms that are understood.
     """
-    text = str(value)
-    if type(value) is int:  # no bool
-        return _numbered(text=text, first=value, last=value, protocol="TCP")
+    if type(value) is int and 1 <= value <= MAX_PORT:  # as most are; and no bool
+        return Port(protocol="TCP", first=value, last=value)
     if value == "*":
         return None
+    text = str(value)
     if match := _RANGE.fullmatch(text):
         first = int(match["first"])
         last = int(match["last"] or first)
