@@ -51,19 +51,18 @@ def _break_the_compiler() -> None:
 
 
 def _lose_patience() -> None:
-    """With watches, from the start."""
+    """With watches, which take their seconds when they begin."""
     handlers.WATCH_SECONDS, handlers.LATE_SECONDS = 2, 1
 
 
 SABOTAGES: dict[str, Callable[[], None]] = {
     "hurry": _nothing,
+    "impatient": _lose_patience,
     "watcher": _lose_a_watcher,
     "stall": _stand_still,
     "compiler": _break_the_compiler,
 }
-
-
-AT_ONCE: dict[str, Callable[[], None]] = {"impatient": _lose_patience}
+AT_ONCE = ("impatient",)
 
 
 def _hurry() -> None:
@@ -75,6 +74,7 @@ def _hurry() -> None:
 if __name__ == "__main__":
     name, *words = sys.argv[1:]
     _hurry()
-    AT_ONCE.get(name, _nothing)()
+    if name in AT_ONCE:
+        SABOTAGES[name]()
     signal.signal(signal.SIGUSR1, lambda *_: SABOTAGES[name]())
     raise SystemExit(main(words))

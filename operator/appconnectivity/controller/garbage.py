@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from functools import cache
 
 # Every answer is thousands of small containers, nearly none of them garbage in cycles. By default Python looks through
 # all that lives again and again meanwhile, which took a quarter of the operator's time where much has changed. But what
@@ -20,12 +19,6 @@ def collect_seldom() -> None:
 def give_back() -> None:
     """All that is garbage by now, in a fraction of a second."""
     gc.collect()
-    # What is freed stays in the heap, between what still stands: a megabyte more with each minute of many changes.
-    if trim := getattr(_c_library(), "malloc_trim", None):
+    # What is freed stays in glibc's heap, between what still stands: a megabyte more with each minute of many changes.
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # other C libraries need none
         trim(0)
-
-
-@cache
-def _c_library() -> ctypes.CDLL:
-    """glibc's has malloc_trim(3), others need none."""
-    return ctypes.CDLL(None)

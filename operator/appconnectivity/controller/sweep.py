@@ -192,8 +192,8 @@ class Sweeper:
         listing = await self.client.everything(kind)
         if self.memory.unlisted(kind, None, listing):
             await asyncio.sleep(AGAIN_SECONDS)
-        if self.memory.unlisted(kind, None, listing):
-            listing = await self.client.everything(kind)
+            if self.memory.unlisted(kind, None, listing):
+                return await self.client.everything(kind)
         return listing
 
     def _queue_all(self, found: Mapping[Kind, Store]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -126,9 +126,9 @@ class Renderings:
             raise made.with_traceback(None)
         return made
 
-    def keep(self, names: Collection[str]) -> None:
+    def keep(self, names: Set[str]) -> None:
         """Forgets what was made for other namespaces, and what is said by none any more."""
-        if self._made.keys() <= set(names) and len(self._distinct) <= len(self._made):
+        if self._made.keys() <= names and len(self._distinct) <= len(self._made):
             return
         self._made = {name: entry for name, entry in self._made.items() if name in names}
         kept = (made for _, made in self._made.values() if not isinstance(made, RenderError))
