@@ -9,6 +9,7 @@ from typing import Any
 
 from appconnectivity.core import api
 from appconnectivity.core.compile import Compiled, Compiler, FlowResult, ObjectResult
+from appconnectivity.core.earlier import Earlier
 from appconnectivity.core.facts import (
     EndpointPort,
     Endpoints,
@@ -88,12 +89,17 @@ def compile_(
     standing: Mapping[str, Body] | Sequence[Body] = (),
     now: datetime = NOW,
     options: Options = OPTIONS,
+    earlier: Earlier | None = None,
 ) -> Compiled:
-    """Compiles objects of one namespace; ``standing`` are live policies."""
+    """Compiles objects of one namespace; ``standing`` are live policies, ``earlier`` is asked and told of it."""
     live = standing if isinstance(standing, Mapping) else {body["metadata"]["name"]: body for body in standing}
     known = facts if facts is not None else globals()["facts"]()
-    compiler = Compiler(facts=known, options=options, now=now, standing=live)
-    return compiler.compile([parse(body, default_app_label=options.app_label) for body in bodies])
+    before = earlier.results(known) if earlier is not None else {}
+    compiler = Compiler(facts=known, options=options, now=now, standing=live, earlier=before)
+    compiled = compiler.compile([parse(body, default_app_label=options.app_label) for body in bodies])
+    if earlier is not None:
+        earlier.keep(known, compiled)
+    return compiled
 
 
 def observed(compiled: Compiled) -> list[Body]:

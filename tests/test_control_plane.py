@@ -16,6 +16,7 @@ import pytest
 
 from cluster import binaries, processes
 from cluster.controlplane import ADVERTISED, ControlPlane, StartFailed
+from cluster.wire import lab
 
 TESTS = Path(__file__).parent
 PROGRAMS = {"etcd", "kube-apiserver", "kube-controller-manager"}
@@ -234,3 +235,22 @@ def test_a_program_that_the_assets_lack_comes_from_the_cache(tmp_path: Path, mon
 
     assert found.kube_apiserver == tmp_path / "kube-apiserver"
     assert found.kube_controller_manager == expected
+
+
+def test_what_the_lab_needs_is_built_before_it_leaves_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+
+    def programs(group: str) -> dict[str, Path]:
+        built.append(group)
+        return {tool.name: Path(tool.name) for tool in binaries.GROUPS[group]}
+
+    def left() -> None:
+        raise RuntimeError("left")
+
+    monkeypatch.setattr(lab, "unable", lambda: "")
+    monkeypatch.setattr(binaries, "programs", programs)
+    monkeypatch.setattr(lab, "Netns", left)
+    with pytest.raises(RuntimeError, match="left"):
+        lab.WireLab()
+
+    assert set(built) == {"control-plane", "enforcer"}

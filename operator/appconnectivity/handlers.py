@@ -43,15 +43,16 @@ class _NothingKept(kopf.DiffBaseStorage):
         return
 
 
-def registry(*, notice: Notice, client: Client) -> kopf.OperatorRegistry:
-    """Handlers that pass every event on, and log in with our client's credentials."""
+def registry(*, notice: Notice, listed: Callable[[], None], client: Client) -> kopf.OperatorRegistry:
+    """Handlers that pass every event on, and log in with our client's credentials. ``listed`` is called when
+    the list with which a watch begins has been given."""
     made = kopf.OperatorRegistry()
     for group, version, plural in _WATCHED:
         kopf.on.event(group=group, version=version, plural=plural, registry=made, id=f"notice-{plural}")(
             _noticing(notice, plural)
         )
 
-    pace = Pace()
+    pace = Pace(listed)
 
     @kopf.on.login(registry=made)
     async def login(**_: Any) -> kopf.AiohttpSession:

@@ -88,6 +88,24 @@ async def test_what_isolates_comes_after_all_that_opens() -> None:
     assert client.writes == [EGRESS, INGRESS, ALLOW_DNS, DEFAULT_DENY]
 
 
+async def test_that_shared_policies_get_one_more_owner_comes_after_what_opens() -> None:
+    client, applied = await apply(compile_(obj(flow("a", "b")), obj(flow("c", "b"), name="other")), observed(A_TO_B))
+
+    assert client.writes == ["other.c-to-b.egress", "other.c-to-b.ingress", ALLOW_DNS, DEFAULT_DENY]
+    assert not applied.failures
+
+
+async def test_policies_that_lose_all_their_owners_get_new_ones_though_something_can_not_be_written() -> None:
+    """Else they would be collected."""
+    body = obj(flow("a", "b"), flow("c", "d"))
+    body["metadata"]["uid"] = "uid-second"
+    client, wanted = FakeClient(observed(A_TO_B), {"shop.c-to-d.egress": errors.Unavailable("down")}), compile_(body)
+    with pytest.raises(errors.Unavailable):
+        await Applier(cast("Client", client)).apply(plan(wanted, observed(A_TO_B)), wanted)
+
+    assert {EGRESS, INGRESS, ALLOW_DNS} <= set(client.writes)
+
+
 async def test_what_keeps_a_namespace_open_stands_before_the_first_of_its_policies() -> None:
     client, applied = await apply_kept_open(A_TO_B, [])
 

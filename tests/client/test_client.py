@@ -21,8 +21,10 @@ from aiohttp import web
 from kubernetes.aio.config import incluster_config
 
 from appconnectivity.cluster import client as client_module
+from appconnectivity.cluster import configuration as configuration_module
 from appconnectivity.cluster import errors
-from appconnectivity.cluster.client import Client, load_configuration
+from appconnectivity.cluster.client import Client
+from appconnectivity.cluster.configuration import load_configuration
 from appconnectivity.cluster.kinds import APP_CONNECTIVITY, EVENT, NAMESPACE, NETWORK_POLICY, SERVICE
 from cluster.pki import Authority
 
@@ -262,13 +264,20 @@ async def test_a_version_that_is_no_number_says_nothing(client: Client, version:
 
 
 @pytest.mark.parametrize("verb", ["apply", "patch", "create", "delete"])
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        pytest.param([True, True, False], 1, id="not-by-another-try-either"),
+        pytest.param([True, False], 0, id="nor-once-there-is-a-connection"),
+        pytest.param([False], 0, id="not-at-all"),
+    ],
+)
 async def test_who_may_not_write_reads_on(
-    server: Server, tmp_path: Path, verb: str, monkeypatch: pytest.MonkeyPatch
+    server: Server, tmp_path: Path, verb: str, said: list[bool], sent: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also not by another try of a write that began when it still might."""
     monkeypatch.setattr(random, "uniform", lambda *_: 0.001)
     configuration = await load_configuration(kubeconfig=kubeconfig(tmp_path / "config", server.url), context=None)
-    answers = iter([True, False])
+    answers = iter(said)
     client = Client(configuration, may_write=lambda: next(answers))
     server.answers = [status(500), ok()]
     calls: dict[str, Callable[[], Awaitable[Any]]] = {
@@ -280,7 +289,8 @@ async def test_who_may_not_write_reads_on(
     try:
         with pytest.raises(errors.Unavailable, match="Lease"):
             await calls[verb]()
-        assert len(server.requests) == 1
+        assert len(server.requests) == sent
+        server.answers = [ok()]
         assert await client.get(NAMESPACE, name="shop") is not None
     finally:
         await client.close()
@@ -587,7 +597,7 @@ async def test_a_rotated_token_file_of_a_kubeconfig_is_read_again(
 ) -> None:
     path = kubeconfig(tmp_path / "config", "http://127.0.0.1:1", tokenFile=str(token))
     configuration = await load_configuration(kubeconfig=path, context=None)
-    monkeypatch.setattr(client_module, "TOKEN_SECONDS", 0.0)
+    monkeypatch.setattr(configuration_module, "TOKEN_SECONDS", 0.0)
 
     assert await token_after_a_rotation(configuration, lambda: token.write_text("second")) == ["first", "second"]
 
@@ -615,7 +625,7 @@ async def test_a_token_file_that_is_gone_for_a_moment_does_no_harm(
     token.write_text("first")
     path = kubeconfig(tmp_path / "config", "http://127.0.0.1:1", tokenFile=str(token))
     client = Client(await load_configuration(kubeconfig=path, context=None))
-    monkeypatch.setattr(client_module, "TOKEN_SECONDS", 0.0)
+    monkeypatch.setattr(configuration_module, "TOKEN_SECONDS", 0.0)
     token.unlink()
 
     assert (await client.connection()).token == "first"

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import tempfile
 import time
+import urllib.request
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +19,7 @@ import yaml
 
 from cluster import binaries, processes
 from cluster.pki import Authority
+from cluster.rest import Rest
 
 _START_SECONDS = 60
 # How often ports are chosen anew, where another program took one between the choice and the start.
@@ -83,6 +86,11 @@ class ControlPlane:
     def kubectl_path(self) -> Path:
         return self._binaries.kubectl
 
+    @cached_property
+    def rest(self) -> Rest:
+        """The API server without a client in between: for looks, which tests make by the thousand."""
+        return Rest(self)
+
     @property
     def pids(self) -> dict[str, int]:
         return {name: process.pid for name, process in self._processes.items()}
@@ -118,7 +126,7 @@ class ControlPlane:
     def audit_events(self, *, user: str = "") -> list[dict[str, Any]]:
         """What the API server has answered, oldest first, for one user or all."""
         lines = self.audit_log.read_text().splitlines() if self.audit_log.exists() else []
-        events = [json.loads(line) for line in lines if line.endswith("}")]
+        events = [json.loads(line) for line in lines if user in line and line.endswith("}")]
         return [event for event in events if not user or event["user"].get("username") == user]
 
     def writes(self, *, user: str, since: int = 0) -> list[dict[str, Any]]:
@@ -134,6 +142,16 @@ class ControlPlane:
         """Starts it on the same port and the same data."""
         self._launch("kube-apiserver", self._apiserver_flags())
         self._await_answer("kube-apiserver", "/readyz")
+
+    def compact(self) -> None:
+        """etcd forgets all that was before now, as the API server has it do every five minutes."""
+        listed = json.loads(self.kubectl("get", "--raw", "/api/v1/namespaces?limit=1").stdout)
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{self._etcd_port}/v3/kv/compaction",
+            data=json.dumps({"revision": listed["metadata"]["resourceVersion"], "physical": True}).encode(),
+        )
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            answer.read()
 
     def keep_store(self) -> Path:
         """A copy of what etcd holds now."""
@@ -154,6 +172,8 @@ class ControlPlane:
         self._start_programs()
 
     def close(self) -> None:
+        if "rest" in self.__dict__:
+            self.rest.close()
         self._stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 

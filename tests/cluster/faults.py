@@ -6,12 +6,13 @@ It knows nothing of objects: a rule names requests by verb and path, and says wh
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,13 +188,20 @@ class FaultProxy:
 
 async def passed(exchange: Exchange) -> web.StreamResponse:
     """As if there were no proxy."""
+    return await _relayed(exchange, lambda content: content.iter_any())
+
+
+async def _relayed(
+    exchange: Exchange, chunks: Callable[[aiohttp.StreamReader], AsyncIterable[bytes]]
+) -> web.StreamResponse:
+    """The answer, with such chunks as its text."""
     answer = await exchange.answer()
     try:
         headers = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP}
         made = web.StreamResponse(status=answer.status, headers=headers)
         await made.prepare(exchange.request)
         with suppress(ConnectionError, aiohttp.ClientError):
-            async for chunk in answer.content.iter_any():
+            async for chunk in chunks(answer.content):
                 await made.write(chunk)
     finally:
         answer.close()
@@ -218,6 +226,16 @@ def delayed(seconds: float, then: Act = passed) -> Act:
     return act
 
 
+def every(number: int, act: Act) -> Act:
+    """The first request of every so many has this done to it; the others pass."""
+    count = itertools.count()
+
+    async def one(exchange: Exchange) -> web.StreamResponse:
+        return await (passed if next(count) % number else act)(exchange)
+
+    return one
+
+
 async def closed(exchange: Exchange) -> web.StreamResponse:
     """The connection ends without an answer; the API server hears nothing."""
     return _closed(exchange.request)
@@ -234,6 +252,26 @@ async def empty(exchange: Exchange) -> web.StreamResponse:
     """A LIST of nothing, with the version of the true one."""
     body = await (await exchange.answer()).json()
     return web.json_response(body | {"items": []})
+
+
+async def partial(exchange: Exchange) -> web.StreamResponse:
+    """A LIST without its last object, and with nothing that tells of it."""
+    body = await (await exchange.answer()).json()
+    return web.json_response(body | {"items": body["items"][:-1]})
+
+
+def without(event_type: str) -> Act:
+    """A watch that leaves out the events of a type."""
+
+    async def others(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+        async for line in content:
+            if json.loads(line)["type"] != event_type:
+                yield line
+
+    async def act(exchange: Exchange) -> web.StreamResponse:
+        return await _relayed(exchange, others)
+
+    return act
 
 
 def cut_after(size: int) -> Act:

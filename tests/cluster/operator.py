@@ -19,6 +19,7 @@ from cluster.controlplane import ControlPlane
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE, SERVICE_ACCOUNT = "appconnectivity-system", "appconnectivity"
 USER = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
+LEASE = ("--lease", "appconnectivity", "--lease-namespace", NAMESPACE)
 _START_SECONDS = 30
 
 
@@ -27,6 +28,11 @@ def install(plane: ControlPlane) -> None:
     plane.kubectl("apply", "--server-side", "-k", ROOT / "manifests" / "base")
     for plural in ("appconnectivities", "appconnectivitytemplates"):
         plane.kubectl("wait", "--for=condition=Established", f"crd/{plural}.appconnectivity.io")
+
+
+def permit_lease(plane: ControlPlane) -> None:
+    """The rights that manifests/overlays/ha adds, for operators with ``LEASE``."""
+    plane.kubectl("apply", "-f", ROOT / "manifests" / "overlays" / "ha" / "lease.yaml")
 
 
 class Operator:
@@ -91,6 +97,12 @@ class Operator:
             for series, value in lines
             if re.match(rf"{name}(\{{|$)", series) and wanted <= set(re.findall(r'\w+="[^"]*"', series))
         )
+
+    def is_at_rest(self, *, passes: int) -> bool:
+        """True where it has made so many passes, and none waits, nor a deletion."""
+        name = "appconnectivity"
+        waiting = self.metric(f"{name}_queue_depth") + self.metric(f"{name}_deletions_held")
+        return self.metric(f"{name}_reconciles_total", result="ok") >= passes and not waiting
 
     def stop(self) -> tuple[int, float]:
         """SIGTERM; returns the exit code and the seconds that it took."""

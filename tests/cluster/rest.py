@@ -1,6 +1,6 @@
 """The API server over one connection, as its administrator: any body that can be written down, and its very answer.
 
-Unlike other clients it looks at nothing that it sends. One thread at a time.
+Unlike other clients it looks at nothing that it sends.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from appconnectivity.cluster.kinds import Kind
-from cluster.controlplane import ControlPlane
+
+if TYPE_CHECKING:
+    from cluster.controlplane import ControlPlane
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -40,13 +43,19 @@ class Answer:
         return str(self.body.get("message", ""))
 
 
+def connect(plane: ControlPlane, *, timeout: float) -> http.client.HTTPSConnection:
+    """As its administrator; the connection is made with the first request. ``timeout`` is in seconds."""
+    context = ssl.create_default_context(cafile=str(plane.ca_file))
+    context.load_cert_chain(plane.admin_cert, plane.admin_key)
+    return http.client.HTTPSConnection(urlsplit(plane.url).netloc, context=context, timeout=timeout)
+
+
 class Rest:
     """Connects with the first request."""
 
     def __init__(self, plane: ControlPlane) -> None:
-        context = ssl.create_default_context(cafile=str(plane.ca_file))
-        context.load_cert_chain(plane.admin_cert, plane.admin_key)
-        self._connection = http.client.HTTPSConnection(urlsplit(plane.url).netloc, context=context, timeout=30)
+        self._connection = connect(plane, timeout=30)
+        self._lock = Lock()
 
     def close(self) -> None:
         self._connection.close()
@@ -64,9 +73,10 @@ class Rest:
         text = body if isinstance(body, str) or body is None else json.dumps(body)
         headers = {"Content-Type": content_type, "Accept": accept}
         while True:
-            self._connection.request(method, path, body=text, headers=headers)
-            response = self._connection.getresponse()
-            answer = Answer(status=response.status, body=json.loads(response.read()))
+            with self._lock:
+                self._connection.request(method, path, body=text, headers=headers)
+                response = self._connection.getresponse()
+                answer = Answer(status=response.status, body=json.loads(response.read()))
             if answer.status != http.client.TOO_MANY_REQUESTS:
                 return answer
             time.sleep(_AGAIN_SECONDS)
@@ -92,10 +102,26 @@ class Rest:
     def delete(self, kind: Kind, *, namespace: str = "", name: str) -> Answer:
         return self.ask("DELETE", kind.path(namespace=namespace, name=name))
 
+    def get(self, kind: Kind, *, namespace: str = "", name: str) -> dict[str, Any]:
+        """The object; empty where there is none. Raises where the API server does not tell."""
+        answer = self._look(kind.path(namespace=namespace, name=name))
+        return {} if answer.status == http.client.NOT_FOUND else self._body(answer)
+
     def list(self, kind: Kind, *, namespace: str = "") -> list[dict[str, Any]]:
-        """All of a kind, of one namespace or of all. Raises where the API server does not tell."""
-        answer = self.ask("GET", kind.path(namespace=namespace))
+        """All of a kind, of one namespace or of all, each with its type. Raises where the API server does not tell."""
+        found = self._body(self._look(kind.path(namespace=namespace)))
+        which = {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}
+        return [which | body for body in found["items"]]
+
+    def _look(self, path: str) -> Answer:
+        """Once more where the connection was of an API server that is gone."""
+        try:
+            return self.ask("GET", path)
+        except ConnectionError:
+            return self.ask("GET", path)
+
+    @staticmethod
+    def _body(answer: Answer) -> dict[str, Any]:
         if not answer.is_accepted:
-            raise RuntimeError(f"list {kind.plural}: {answer.status} {answer.message}")
-        found: list[dict[str, Any]] = answer.body["items"]
-        return found
+            raise RuntimeError(f"{answer.status} {answer.message}")
+        return answer.body

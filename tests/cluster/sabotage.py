@@ -15,7 +15,7 @@ from typing import Any
 
 from appconnectivity import handlers
 from appconnectivity.cli.main import main
-from appconnectivity.cluster import client
+from appconnectivity.cluster import configuration
 from appconnectivity.controller import probes, sweep
 from appconnectivity.core import isolation
 
@@ -66,7 +66,7 @@ AT_ONCE = ("impatient",)
 
 
 def _hurry() -> None:
-    client.TOKEN_SECONDS = MINUTE_SECONDS
+    configuration.TOKEN_SECONDS = MINUTE_SECONDS
     probes.WATCHER_GRACE_SECONDS = MINUTE_SECONDS
     sweep.GRACE_SECONDS = MINUTE_SECONDS
 

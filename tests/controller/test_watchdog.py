@@ -214,9 +214,19 @@ async def test_the_watches_begin_when_the_passes_that_the_first_sweep_asked_for_
     running.cancel()
 
 
-async def test_what_the_first_sweep_has_seen_is_no_news_until_the_second(sweeper: Sweeper) -> None:
-    """Its LISTs are of version 7."""
+async def test_a_sweep_that_follows_a_list_judges_no_watch(sweeper: Sweeper, client: FakeClient) -> None:
+    client.found[api.PLURAL] = [body("o", namespace="one")]
+    await sweeper.sweep()
+    await sweeper.sweep(judges=False)
+    await asyncio.sleep(0.05)
+
+    assert (sweeper.completed, sweeper.judged, sweeper.deaf_rounds[api.PLURAL]) == (2, 1, 1)
+
+
+async def test_what_the_first_two_sweeps_have_seen_is_no_news_until_the_third(sweeper: Sweeper) -> None:
+    """Their LISTs are of version 7."""
     assert not sweeper.has_shown(POLICIES, body(version="7"))
+    await sweeper.sweep()
     await sweeper.sweep()
     seen = [sweeper.has_shown(POLICIES, body(version=version)) for version in ("6", "7", "8", "no number")]
     assert seen == [True, True, False, False]

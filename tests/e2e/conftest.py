@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,11 +13,18 @@ from typing import Any
 import pytest
 import yaml
 
+from appconnectivity.cluster.kinds import APP_CONNECTIVITY, ENDPOINT_SLICE, EVENT, NETWORK_POLICY, Kind
 from cluster import processes
 from cluster.controlplane import ControlPlane
 from cluster.operator import Operator, install
 from e2e.platform import Platform
 
+_KINDS = {
+    "appconn": APP_CONNECTIVITY,
+    "configmap": Kind("/api/v1", "configmaps"),
+    "endpointslice": ENDPOINT_SLICE,
+    "networkpolicy": NETWORK_POLICY,
+}
 _NUMBERS = itertools.count(1)
 WAIT_SECONDS = 15.0
 
@@ -65,15 +71,17 @@ class Team:
 
     def get(self, kind: str, name: str, *, namespace: str = "") -> dict[str, Any]:
         """The object; empty where there is none."""
-        done = self.plane.kubectl(
-            "get", kind, name, "-n", namespace or self.namespace, "-o", "json", "--show-managed-fields", check=False
-        )
-        return json.loads(done.stdout) if done.returncode == 0 else {}
+        return self.plane.rest.get(_KINDS[kind], namespace=namespace or self.namespace, name=name)
 
     def policies(self) -> dict[str, dict[str, Any]]:
         """The namespace's NetworkPolicies by name."""
-        done = self.plane.kubectl("get", "networkpolicies", "-n", self.namespace, "-o", "json", "--show-managed-fields")
-        return {body["metadata"]["name"]: body for body in json.loads(done.stdout)["items"]}
+        found = self.plane.rest.list(NETWORK_POLICY, namespace=self.namespace)
+        return {body["metadata"]["name"]: body for body in found}
+
+    def owners(self, policy: str) -> list[tuple[str, str]]:
+        """Names and uids of a policy's owners."""
+        found = self.policies()[policy]["metadata"].get("ownerReferences", [])
+        return [(owner["name"], owner["uid"]) for owner in found]
 
     def condition(self, name: str, kind: str) -> dict[str, Any]:
         body = self.get("appconn", name)
@@ -92,8 +100,7 @@ class Team:
         self.plane.kubectl("wait", "-n", self.namespace, "--for=condition=Ready", f"appconn/{name}", "--timeout=15s")
 
     def events(self, reason: str) -> list[dict[str, Any]]:
-        done = self.plane.kubectl("get", "events", "-n", self.namespace, "-o", "json")
-        return [event for event in json.loads(done.stdout)["items"] if event["reason"] == reason]
+        return [event for event in self.plane.rest.list(EVENT, namespace=self.namespace) if event["reason"] == reason]
 
 
 @pytest.fixture
@@ -146,9 +153,16 @@ def eventually(check: Callable[[], Any], *, within: float = WAIT_SECONDS, what: 
 
 
 @pytest.fixture
-def installed_operator(shared_operator: Operator, installed: ControlPlane) -> Iterator[Callable[..., Operator]]:
-    """Starts an operator of the test's own, with options, while the session's one is held still (SIGSTOP)."""
+def nobody_at_work(shared_operator: Operator) -> Iterator[None]:
+    """The session's operator is held still (SIGSTOP)."""
     shared_operator.process.send_signal(signal.SIGSTOP)
+    yield
+    shared_operator.process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def installed_operator(nobody_at_work: None, installed: ControlPlane) -> Iterator[Callable[..., Operator]]:
+    """Starts an operator of the test's own, with options, while the session's one is held still."""
     started: list[Operator] = []
 
     def start(*options: str, by: Callable[[Path], Path] = lambda path: path) -> Operator:
@@ -161,7 +175,6 @@ def installed_operator(shared_operator: Operator, installed: ControlPlane) -> It
     for running in started:
         if running.process.poll() is None:
             running.stop()
-    shared_operator.process.send_signal(signal.SIGCONT)
 
 
 @pytest.fixture

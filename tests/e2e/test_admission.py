@@ -10,7 +10,8 @@ import yaml
 
 from appconnectivity.cluster import errors
 from appconnectivity.cluster.apply import Applier
-from appconnectivity.cluster.client import Client, load_configuration
+from appconnectivity.cluster.client import Client
+from appconnectivity.cluster.configuration import load_configuration
 from appconnectivity.core.compile import Compiled
 from appconnectivity.core.plan import plan
 from appconnectivity.core.policy import FIELD_MANAGER, is_ours
@@ -24,7 +25,8 @@ EGRESS, INGRESS = "shop.a-to-b.egress", "shop.a-to-b.ingress"
 
 
 @pytest.fixture
-async def client(installed: ControlPlane) -> AsyncIterator[Client]:
+async def client(installed: ControlPlane, nobody_at_work: None) -> AsyncIterator[Client]:
+    """The only one that writes: no operator takes away what no object asks for."""
     made = Client(await load_configuration(kubeconfig=str(installed.kubeconfig), context=None))
     yield made
     await made.close()
@@ -166,6 +168,56 @@ def test_a_policy_that_admission_has_changed_is_not_taken_for_ours(
     assert "changed by an admission webhook or policy while it was written" in programmed["message"]
     assert team.condition("shop", "Ready")["status"] == "False"
     assert "appconnectivity.default-deny" not in team.policies()
+
+
+@pytest.fixture
+def refusal(team: Team) -> Iterator[list[dict[str, Any]]]:
+    """An admission policy of the cluster that takes no egress policy in the team's namespace. It is in force."""
+    bodies = _refusing(f"refuse-{team.namespace}", team.namespace)
+    team.plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(bodies))
+    probe = yaml.safe_dump(theirs(compiled(team), EGRESS) | {"metadata": {"name": "probe"}})
+    create = ("create", "-n", team.namespace, "--dry-run=server", "-f", "-")
+    eventually(lambda: team.plane.kubectl(*create, input=probe, check=False).returncode)
+    yield bodies
+    team.plane.kubectl("delete", "--ignore-not-found", "-f", "-", input=yaml.safe_dump_all(bodies))
+
+
+def _refusing(name: str, namespace: str) -> list[dict[str, Any]]:
+    resources = {
+        "apiGroups": ["networking.k8s.io"],
+        "apiVersions": ["v1"],
+        "operations": ["CREATE", "UPDATE"],
+        "resources": ["networkpolicies"],
+    }
+    only = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    rules = {
+        "matchConstraints": {"namespaceSelector": only, "resourceRules": [resources]},
+        "validations": [{"expression": "!has(object.spec.egress)", "message": "no egress policies here"}],
+    }
+    binding = {"policyName": name, "validationActions": ["Deny"]}
+    return [
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": name},
+            "spec": spec,
+        }
+        for kind, spec in (("ValidatingAdmissionPolicy", rules), ("ValidatingAdmissionPolicyBinding", binding))
+    ]
+
+
+def test_a_refused_policy_is_told_in_the_refusals_words_and_closes_nothing(
+    operator: Operator, team: Team, refusal: list[dict[str, Any]]
+) -> None:
+    team.connect("shop", declared("frontend", "api", 8080))
+    programmed = eventually(lambda: _refused(team))
+    assert programmed["reason"] == "WriteFailed"
+    assert "no egress policies here" in programmed["message"]
+    assert "appconnectivity.default-deny" not in team.policies()
+
+    team.plane.kubectl("delete", "-f", "-", input=yaml.safe_dump_all(refusal))
+    eventually(lambda: "appconnectivity.default-deny" in team.policies(), within=60)
+    team.wait_ready()
 
 
 def _refused(team: Team) -> dict[str, Any]:

@@ -24,11 +24,6 @@ def foreign(name: str, **metadata: Any) -> dict[str, Any]:
     }
 
 
-def owners(team: Team, name: str) -> list[tuple[str, str]]:
-    found = team.policies()[name]["metadata"].get("ownerReferences", [])
-    return [(owner["name"], owner["uid"]) for owner in found]
-
-
 def uid(team: Team, name: str) -> str:
     return team.get("appconn", name)["metadata"]["uid"]
 
@@ -73,7 +68,7 @@ def test_a_foreign_policy_with_a_name_of_ours_is_left_alone_and_the_rest_goes_on
 
     team.delete("networkpolicy", taken)
     team.wait_ready()
-    assert owners(team, taken) == [("shop", uid(team, "shop"))]
+    assert team.owners(taken) == [("shop", uid(team, "shop"))]
     assert operator.metric("appconnectivity_name_conflicts", namespace=team.namespace) == 0
 
 
@@ -136,12 +131,12 @@ def test_two_objects_have_policies_of_their_own_and_share_the_deny(operator: Ope
     team.wait_ready("two")
 
     both = sorted([("one", uid(team, "one")), ("two", uid(team, "two"))])
-    eventually(lambda: owners(team, DENY) == owners(team, DNS) == both)
-    assert owners(team, "one.frontend-to-api.ingress") == both[:1]
-    assert owners(team, "two.frontend-to-api.ingress") == both[1:]
+    eventually(lambda: team.owners(DENY) == team.owners(DNS) == both)
+    assert team.owners("one.frontend-to-api.ingress") == both[:1]
+    assert team.owners("two.frontend-to-api.ingress") == both[1:]
 
     team.delete("appconn", "one")
-    eventually(lambda: owners(team, DENY) == owners(team, DNS) == both[1:])
+    eventually(lambda: team.owners(DENY) == team.owners(DNS) == both[1:])
     assert set(team.policies()) == {DENY, DNS, "two.frontend-to-api.ingress", "two.frontend-to-api.egress"}
 
 
@@ -178,7 +173,7 @@ def _false(team: Team, kind: str) -> dict[str, Any]:
 
 def _all_owned_by(team: Team, wanted: str) -> bool:
     names = team.policies()
-    return bool(names) and all([u for _, u in owners(team, name)] == [wanted] for name in names)
+    return bool(names) and all([u for _, u in team.owners(name)] == [wanted] for name in names)
 
 
 def _writes(team: Team) -> list[dict[str, Any]]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from appconnectivity.cluster.kinds import APP_CONNECTIVITY
 from cluster import processes
 from cluster.controlplane import ControlPlane
 from cluster.faults import FaultProxy
 from cluster.operator import USER, Operator, install
-from e2e.conftest import Team, new_team, team
+from e2e.conftest import Team, eventually, new_team, team
+from faults.between import Between
 
 __all__ = ["new_team", "team"]  # fixtures: namespaces of ``installed``
 
+# Retries, repairs and changes of the tests' own together.
+MOST_WRITES = 12
 BYSTANDER = {
     "apiVersion": "networking.k8s.io/v1",
     "kind": "NetworkPolicy",
@@ -64,13 +68,20 @@ class Patient:
         nothing to write any more."""
         assert self.operator.process.poll() is None, processes.tail(self.operator.log)
         assert self.operator.stop()[0] == 0
+        assert self._written_often() == {}
         since = len(self.plane.writes(user=USER))
         fresh = Operator(self.plane, name="fresh")
         fresh.wait_ready()
-        time.sleep(1)
+        places = {body["metadata"]["namespace"] for body in self.plane.rest.list(APP_CONNECTIVITY)}
+        eventually(lambda: fresh.is_at_rest(passes=len(places)), what="all is looked at")
         fresh.stop()
         written = [f"{w['verb']} {w['requestURI']}" for w in self.plane.writes(user=USER, since=since)]
         assert written == []
+
+    def _written_often(self) -> dict[str, int]:
+        """Policies that it asked to be written more often than any fault is a reason for, by their paths."""
+        asked = Counter(asked.path for asked in self.proxy.writes() if "/networkpolicies/" in asked.path)
+        return {path: count for path, count in asked.items() if count > MOST_WRITES}
 
 
 @pytest.fixture
@@ -92,6 +103,15 @@ def new_patient(installed: ControlPlane, proxy: FaultProxy) -> Iterator[Callable
 @pytest.fixture
 def patient(new_patient: Callable[..., Patient]) -> Patient:
     return new_patient()
+
+
+@pytest.fixture(autouse=True)
+def between(installed: ControlPlane, proxy: FaultProxy, team: Team) -> Iterator[None]:
+    """No flow that is declared is cut meanwhile, and nothing is opened that was never declared."""
+    watched = Between(installed, team.namespace)
+    yield
+    watched.close()
+    assert watched.story.wrongs(proxy.log) == []
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cluster import faults
-from cluster.operator import NAMESPACE, ROOT
+from cluster.operator import LEASE, permit_lease
 from cluster.sabotage import POISON, STALL_SECONDS
 from e2e.conftest import Team, appconn, eventually, flow
 from faults.conftest import Patient
@@ -63,8 +63,8 @@ def test_an_object_on_which_the_compiler_breaks_keeps_its_policies_and_the_other
 def test_a_loop_that_stood_still_in_the_middle_of_work_goes_on_and_keeps_the_lease(
     new_patient: NewPatient, team: Team
 ) -> None:
-    team.plane.kubectl("apply", "-f", ROOT / "manifests" / "overlays" / "ha" / "lease.yaml")
-    patient = new_patient("--lease", "appconnectivity", "--lease-namespace", NAMESPACE, sabotage="stall")
+    permit_lease(team.plane)
+    patient = new_patient(*LEASE, sabotage="stall")
     patient.proxy.rule(faults.delayed(1.0), "patch", path=r"/networkpolicies")
     team.apply(*(appconn(f"shop-{number}", flow("frontend", f"api-{number}", 8080)) for number in range(MANY)))
     eventually(lambda: team.policies().keys() - {"bystander"})

@@ -1,7 +1,8 @@
-"""Requests that fail, get lost or are answered wrongly (RELIABILITY F11, F12, F15, F16, F31)."""
+"""Requests that fail, get lost or are answered wrongly (RELIABILITY F11 to F16, F21, F31)."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -26,6 +27,7 @@ OBJECTS = r"/namespaces/[^/]+/appconnectivities$"
         pytest.param(faults.refused(429, headers={"Retry-After": "1"}), id="429"),
         pytest.param(faults.refused(500), id="500"),
         pytest.param(faults.refused(503), id="503"),
+        pytest.param(faults.refused(504), id="504"),
         pytest.param(faults.refused(409), id="409"),
         pytest.param(faults.closed, id="closed"),
         pytest.param(faults.lost, id="answer-lost"),
@@ -46,9 +48,85 @@ def test_writes_that_fail_a_few_times_are_made_in_their_order(patient: Patient, 
 
 
 @pytest.mark.parametrize(
+    ("status", "reason"),
+    [pytest.param(403, "Forbidden", id="forbidden"), pytest.param(500, "", id="broken")],
+)
+def test_nothing_is_closed_while_one_allow_can_not_be_written_and_others_go_on(
+    patient: Patient, new_team: Callable[..., Team], team: Team, status: int, reason: str
+) -> None:
+    egress = rf"/namespaces/{team.namespace}/networkpolicies/shop.frontend-to-api.egress"
+    rule, other = patient.proxy.rule(faults.refused(status), "patch", path=egress), new_team()
+    team.connect("shop", flow("frontend", "api", 8080))
+    eventually(lambda: rule.hits > 1)
+    other.connect("shop", flow("frontend", "api", 8080))
+    other.wait_ready()
+    eventually(lambda: team.condition("shop", "Programmed").get("reason", "") == reason)
+    assert not ISOLATION & team.policies().keys()
+
+    patient.proxy.drop(rule)
+    eventually(lambda: team.policies().keys() >= ISOLATION, within=30)
+    team.wait_ready()
+    patient.is_well()
+
+
+def test_all_is_written_though_every_third_write_fails(patient: Patient, team: Team) -> None:
+    rule = patient.proxy.rule(faults.every(3, faults.refused(503)), *faults.WRITES)
+    team.connect("shop", *(flow("frontend", f"api-{number}", 8080) for number in range(12)))
+    eventually(lambda: team.condition("shop", "Ready").get("status") == "True", within=60)
+
+    assert rule.hits > 26
+    done = [a.path.rpartition("/")[2] for a in patient.proxy.writes() if "policies" in a.path and a.status < 300]
+    assert done[-1] == "appconnectivity.default-deny"
+    patient.is_well()
+
+
+def test_a_write_that_nobody_answers_is_given_up_and_made_anew(patient: Patient, team: Team) -> None:
+    """And arrives in the end, when another has long done its work."""
+    rule = patient.proxy.rule(faults.delayed(20), "patch", path=POLICIES, times=1)
+    team.connect("shop", flow("frontend", "api", 8080))
+    eventually(lambda: team.policies().keys() >= ISOLATION, within=30)
+    team.wait_ready()
+    time.sleep(6)
+
+    assert rule.hits == 1
+    patient.is_well()
+
+
+def test_a_namespace_that_is_deleted_in_the_middle_of_a_pass_goes(patient: Patient, team: Team) -> None:
+    doomed = Team(team.plane, f"{team.namespace}-doomed")
+    team.plane.kubectl("create", "namespace", doomed.namespace)
+    rule = patient.proxy.rule(faults.delayed(1), "patch", path=rf"/{doomed.namespace}/networkpolicies/")
+    doomed.connect("shop", *(flow("frontend", f"api-{number}", 8080) for number in range(4)))
+    eventually(lambda: rule.hits)
+    team.plane.kubectl("delete", "namespace", doomed.namespace, "--timeout=60s")
+
+    assert rule.hits
+    assert "Traceback" not in patient.operator.log.read_text()
+    patient.is_well()
+
+
+def test_it_starts_on_a_list_that_is_empty_and_deletes_nothing(patient: Patient, team: Team) -> None:
+    team.connect("shop", *(flow("frontend", f"api-{number}", 8080) for number in range(8)))
+    team.wait_ready()
+    before = team.policies()
+    patient.operator.stop()
+    rule = patient.proxy.rule(faults.empty, "list", path="/appconnectivities$")
+    patient.restart()
+    eventually(lambda: patient.operator.metric("appconnectivity_deletions_held") == len(before) - 1)
+
+    assert rule.hits
+    patient.proxy.drop(rule)
+    patient.restart()
+    assert team.policies() == before
+    assert patient.deleted() == []
+    patient.is_well()
+
+
+@pytest.mark.parametrize(
     "fault",
     [
         pytest.param(faults.empty, id="empty"),
+        pytest.param(faults.partial, id="partial"),
         pytest.param(faults.cut_after(200), id="cut-off"),
         pytest.param(faults.refused(410), id="410"),
         pytest.param(faults.refused(403), id="403"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -65,6 +66,23 @@ def test_what_happened_while_watches_were_interrupted_is_found_by_listing_anew(p
     patient.is_well()
 
 
+def test_what_goes_between_the_first_sweep_and_the_watches_is_found_when_these_have_begun(
+    patient: Patient, team: Team
+) -> None:
+    team.connect("shop", flow("frontend", "api", 8080))
+    team.wait_ready()
+    patient.operator.stop()
+    of_kopf = patient.proxy.rule(faults.delayed(2), "list", path=r"/v1/networkpolicies$", times=1)
+    of_the_sweep = patient.proxy.rule(faults.passed, "list", path=r"/v1/networkpolicies$", times=1)
+    patient.restart()
+    eventually(lambda: of_kopf.hits)
+    team.delete("networkpolicy", EGRESS)
+
+    assert of_the_sweep.hits
+    eventually(lambda: EGRESS in team.policies())
+    patient.is_well()
+
+
 def test_an_object_whose_end_no_watch_has_told_of_is_not_brought_back_to_life(patient: Patient, team: Team) -> None:
     """Garbage collection takes its policies one by one, and each looks like drift to whoever believes in the object."""
     team.connect("shop", *(flow("frontend", f"api-{number}", 8080) for number in range(4)))
@@ -80,6 +98,21 @@ def test_an_object_whose_end_no_watch_has_told_of_is_not_brought_back_to_life(pa
 
     assert [asked for asked in patient.proxy.writes(since=since) if asked.verb == "patch"] == []
     assert team.policies().keys() == {"bystander"}
+    patient.proxy.drop(silence)
+    patient.is_well()
+
+
+def test_what_goes_is_noticed_though_watches_leave_it_out(new_patient: Callable[..., Patient], team: Team) -> None:
+    patient = new_patient(*OFTEN)
+    team.apply(appconn("shop", flow("frontend", "api", 8080)), appconn("other", flow("worker", "api", 8080)))
+    for name in ("shop", "other"):
+        team.wait_ready(name)
+    silence = interrupt(patient, faults.without("DELETED"))
+    team.delete("networkpolicy", EGRESS)
+    eventually(lambda: EGRESS in team.policies())
+    team.delete("appconn", "other")
+    eventually(lambda: team.policies().keys() == {EGRESS, INGRESS, "bystander"} | ISOLATION, within=GC_SECONDS)
+
     patient.proxy.drop(silence)
     patient.is_well()
 
@@ -134,10 +167,27 @@ def test_silent_watches_are_given_up_and_what_they_have_missed_is_found(
     patient.is_well()
 
 
+def test_who_stood_still_for_longer_than_watches_last_is_no_zombie(
+    new_patient: Callable[..., Patient], team: Team
+) -> None:
+    patient = new_patient(sabotage="impatient")  # and no sweep for five minutes
+    team.connect("shop", flow("frontend", "api", 8080))
+    team.wait_ready()
+    patient.operator.process.send_signal(signal.SIGSTOP)
+    team.delete("networkpolicy", EGRESS)
+    time.sleep(8)
+    assert EGRESS not in team.policies()
+
+    patient.operator.process.send_signal(signal.SIGCONT)
+    eventually(lambda: EGRESS in team.policies())
+    patient.is_well()
+
+
 @pytest.mark.parametrize(
     "said",
     [
         pytest.param(faults.error_event(500), id="an-error"),
+        pytest.param(faults.error_event(504), id="a-timeout"),
         pytest.param(HALF_A_LINE, id="half-a-line"),
     ],
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from appconnectivity.cluster.kinds import APP_CONNECTIVITY
+from appconnectivity.controller.sweep import GAP_SECONDS
 from cluster import processes
 from cluster.controlplane import ControlPlane
 from cluster.operator import Operator, install
@@ -52,6 +53,7 @@ class Soak:
     restarted_rounds: int
     rounds: list[Round] = field(default_factory=list)
     _operator: Operator | None = None
+    _ready_at: float = 0.0
 
     def __post_init__(self) -> None:
         install(self.plane)
@@ -117,6 +119,7 @@ class Soak:
         if self._operator is None:
             self._operator = Operator(self.plane, *OPTIONS)
             self._operator.wait_ready()
+            self._ready_at = time.time()
         assert self._operator.process.poll() is None, processes.tail(self._operator.log)
         return self._operator
 
@@ -127,6 +130,7 @@ class Soak:
         touched = judge.foreign(estate)
         estate.restore()
         self._let_expire()
+        eventually(self._has_swept_again, within=QUIET_SECONDS, what="what went before watches began is found")
         end = time.monotonic() + QUIET_SECONDS
         while (found := judge.divergences(estate)) and time.monotonic() < end:
             time.sleep(0.2)
@@ -138,6 +142,9 @@ class Soak:
         while last is not None and datetime.now(UTC) <= last:
             time.sleep(0.2)
 
+    def _has_swept_again(self) -> bool:
+        return self._started().metric("appconnectivity_last_sweep_timestamp_seconds") > self._ready_at + GAP_SECONDS - 1
+
     def _left_to_write(self) -> list[str]:
         """What an operator that knows nothing writes; the one at work must have nothing to write either."""
         end = time.monotonic() + QUIET_SECONDS
@@ -146,7 +153,8 @@ class Soak:
         fresh = Operator(self.plane, *OPTIONS, name="fresh")
         fresh.wait_ready()
         places = {body["metadata"]["namespace"] for body in self._rest.list(APP_CONNECTIVITY)}
-        eventually(lambda: _has_seen_all(fresh, places=len(places)), within=QUIET_SECONDS, what="all is looked at")
+        passes = len(places) + 1  # one over the template
+        eventually(lambda: fresh.is_at_rest(passes=passes), within=QUIET_SECONDS, what="all is looked at")
         fresh.stop()
         return [f"a fresh operator has to {write}" for write in self._audit.writes()]
 
@@ -154,9 +162,3 @@ class Soak:
         """What the operator says of itself."""
         lines = self._started().log.read_text().splitlines()
         return [line[:2000] for line in lines if "Traceback" in line][:1]
-
-
-def _has_seen_all(operator: Operator, *, places: int) -> bool:
-    name = "appconnectivity"
-    passes = operator.metric(f"{name}_reconciles_total", result="ok")  # and one over the template
-    return passes > places and operator.metric(f"{name}_queue_depth") == 0

@@ -18,7 +18,8 @@ import kopf
 from pythonjsonlogger.json import JsonFormatter
 
 from appconnectivity import __version__, handlers
-from appconnectivity.cluster.client import Client, load_configuration
+from appconnectivity.cluster.client import Client
+from appconnectivity.cluster.configuration import load_configuration
 from appconnectivity.cluster.deep import read_deep
 from appconnectivity.cluster.errors import ClusterError, Unavailable
 from appconnectivity.cluster.lease import Lease
@@ -138,7 +139,7 @@ async def _watch(controller: Controller, client: Client, *, until: asyncio.Event
     os.environ.setdefault("POD_ID", socket.gethostname())
     try:
         tasks = await kopf.spawn_tasks(
-            registry=handlers.registry(notice=controller.notice, client=client),
+            registry=handlers.registry(notice=controller.notice, listed=controller.listed, client=client),
             settings=handlers.settings(),
             clusterwide=True,
             standalone=True,

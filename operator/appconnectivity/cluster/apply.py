@@ -51,7 +51,8 @@ class Applier:
         """
         applied = Applied(conflicts=set(plan.conflicts))
         await self._keep_open(plan)
-        await self._each(plan.allows, applied)
+        await self._each([step for step in plan.allows if not step.is_touch], applied)
+        await self._each(_by_the_way(plan), applied)
         await self._deny(plan, compiled, applied)
         await self._in_turn(plan.deny_deletions, applied)
         await self._each(self._deletable(plan, applied), applied)
@@ -67,7 +68,6 @@ class Applier:
     async def _deny(self, plan: Plan, compiled: Compiled, applied: Applied) -> None:
         """Closes only what has its openings: each allow must have been read back as it should be."""
         closing = [step for step in plan.denies if _closes_more(step)]
-        await self._each([step for step in plan.denies if step not in closing], applied)
         waiting = await self._not_standing(closing, plan, compiled) if closing else []
         unwritten = closing if waiting else await self._in_turn(closing, applied)
         for step in unwritten:
@@ -183,6 +183,14 @@ def _is_alone(body: dict[str, Any]) -> bool:
     """True where what we have just created is not in truth an older object of somebody else that agreed with us."""
     managers = [entry.get("manager") for entry in body["metadata"].get("managedFields") or ()]
     return is_ours(body) and set(managers) == {FIELD_MANAGER}
+
+
+def _by_the_way(plan: Plan) -> list[Step]:
+    """What no connection waits for: it opens and closes nothing and is not about to be collected, or only lets go."""
+    return [
+        *(step for step in plan.allows if step.is_touch),
+        *(step for step in plan.denies if not _closes_more(step)),
+    ]
 
 
 def _closes_more(step: Step) -> bool:

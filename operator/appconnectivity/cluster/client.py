@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
-import os
 import random
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio import client as official
-from kubernetes.aio import config as official_config
 
 from appconnectivity.cluster import errors
 from appconnectivity.cluster.answers import Retryable, failure, parsed
+from appconnectivity.cluster.configuration import one_line
 from appconnectivity.cluster.kinds import Kind
 from appconnectivity.cluster.store import Store, version_of
 from appconnectivity.cluster.versions import Versions
@@ -29,11 +27,8 @@ logger = logging.getLogger(__name__)
 # One call may take this long in all; a black-holed server must not hold a namespace for minutes.
 TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
 PAGE_SIZE = 500
-TOKEN_SECONDS = 60.0
 _ATTEMPTS = 4
 _WRITES = ("patch", "create", "delete")
-_DEFAULT_KUBECONFIG = "~/.kube/config"
-_WAYS = "give --kubeconfig, set KUBECONFIG, or run in a pod"
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
 
@@ -54,49 +49,6 @@ class Connection:
     proxy: str | None
 
 
-async def load_configuration(*, kubeconfig: str | None, context: str | None) -> Any:
-    """From ``kubeconfig`` (a path), else the service account of the pod, else the default kubeconfig.
-
-    Raises errors.Unavailable with what was looked for where there is none.
-    """
-    configuration = official.Configuration()
-    by_file = bool(kubeconfig) or not os.environ.get("KUBERNETES_SERVICE_HOST")
-    if by_file:
-        await asyncio.to_thread(_require_a_file, kubeconfig or os.environ.get("KUBECONFIG") or _DEFAULT_KUBECONFIG)
-    try:
-        if by_file:
-            loader = await official_config.load_kube_config(
-                config_file=kubeconfig, context=context, client_configuration=configuration
-            )
-            configuration.refresh_api_key_hook = _Refresh(loader)
-        else:
-            official_config.load_incluster_config(client_configuration=configuration)
-    except Exception as error:  # the official loader raises whatever it trips over in a file that is no kubeconfig
-        by = f" by {kubeconfig}" if kubeconfig else ""
-        raise errors.Unavailable(f"no way to reach a cluster{by}: {_one_line(error)} ({_WAYS})") from error
-    # Proxies of the environment are for the outside; a kubeconfig's own proxy-url still counts.
-    configuration.client_session_kwargs = {"trust_env": False}
-    return configuration
-
-
-class _Refresh:
-    """Reads a kubeconfig's credentials again from time to time: tokens of files and of plugins are changed while we
-    run. (For a pod's service account the official loader does the same by itself.)"""
-
-    def __init__(self, loader: Any) -> None:
-        self._loader = loader
-        self._read_at = time.monotonic()
-
-    async def __call__(self, configuration: Any) -> None:
-        if time.monotonic() - self._read_at < TOKEN_SECONDS:
-            return
-        self._read_at = time.monotonic()
-        try:
-            await self._loader.load_and_set(configuration)
-        except (official_config.ConfigException, OSError) as error:  # half written, say: the old token may still do
-            logger.warning("credentials could not be read again: %s", error)
-
-
 @dataclass(frozen=True)
 class Listing:
     """All objects of a kind, and as of which version (0: nobody knows)."""
@@ -111,7 +63,8 @@ class Client:
     ``wrote`` is told of each object that was written, as it is then, or deleted, as of an event: plural, type, object.
 
     ``agent`` is what it calls itself, which the API server's audit log has. ``may_write`` is asked before each write,
-    also when it is tried again: False makes it errors.Unavailable.
+    also when it is tried again, and once more when its first byte is to go (to have a connection may take as long as a
+    standstill lasts): False makes it errors.Unavailable.
     """
 
     def __init__(
@@ -123,9 +76,10 @@ class Client:
         agent: str = "appconnectivity",
         in_flight: int = 32,
     ) -> None:
-        self._configuration = configuration
+        self._configuration = copy.copy(configuration)
+        self._configuration.trace_configs = [self._gate()]
         try:
-            self._api = official.ApiClient(configuration)
+            self._api = official.ApiClient(self._configuration)
         except OSError as error:
             raise errors.Unavailable(f"the certificates of the kubeconfig can't be used: {error}") from error
         self._observer = observer
@@ -266,8 +220,8 @@ class Client:
         for attempt in range(_ATTEMPTS):
             try:
                 async with self._slots:
-                    if verb in _WRITES and not self._may_write():
-                        raise errors.Unavailable(f"{verb} {path}: left to the replica that holds the Lease")
+                    if verb in _WRITES:
+                        self._require_right(f"{verb} {path}")
                     answer = await self._once(verb, kind, path, query=query, body=body, content_type=content_type)
             except Retryable as error:
                 if attempt == _ATTEMPTS - 1:
@@ -279,6 +233,19 @@ class Client:
                     self.wrote(kind.plural, "MODIFIED", answer)
                 return answer
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _require_right(self, what: str) -> None:
+        if not self._may_write():
+            raise errors.Unavailable(f"{what}: left to the replica that holds the Lease")
+
+    def _gate(self) -> aiohttp.TraceConfig:
+        async def ask(_: Any, __: Any, sent: aiohttp.TraceRequestHeadersSentParams) -> None:
+            if sent.method != "GET":
+                self._require_right(f"{sent.method} {sent.url.path}")
+
+        made = aiohttp.TraceConfig()
+        made.on_request_headers_sent.append(ask)  # which aiohttp calls before it has sent any
+        return made
 
     async def _once(
         self, verb: str, kind: Kind, path: str, *, query: Mapping[str, str] | None, body: Any, content_type: str
@@ -306,19 +273,8 @@ class Client:
         try:
             await self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
         except Exception as error:  # whatever the official client trips over in a token file that is being rotated
-            raise Retryable(f"credentials can't be read: {_one_line(error)}") from error
+            raise Retryable(f"credentials can't be read: {one_line(error)}") from error
         return {name.lower(): value for name, value in headers.items()}
-
-
-def _require_a_file(paths: str) -> None:
-    if not any(Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path):
-        raise errors.Unavailable(f"kubeconfig {paths}: no such file ({_WAYS})")
-
-
-def _one_line(error: Exception) -> str:
-    """Its sentence; with its type where it is not one that the official client made for people."""
-    said = " ".join(str(error).split())
-    return said if isinstance(error, official_config.ConfigException) else f"{type(error).__name__}: {said}"
 
 
 def _path_of(kind: Kind, body: Body, subresource: str = "") -> str:

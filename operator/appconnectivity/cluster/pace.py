@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 
 import aiohttp
@@ -12,9 +13,11 @@ PAUSE_SECONDS = 1.0
 
 
 class Pace:
-    """A client's middleware: of requests for the same one begins in a second, save for the next page of a list."""
+    """A client's middleware: of requests for the same one begins in a second, save for the next page of a list.
+    ``listed`` is called when the first page of a list, with which a watch begins, has been given."""
 
-    def __init__(self) -> None:
+    def __init__(self, listed: Callable[[], None]) -> None:
+        self._listed = listed
         self._free: dict[tuple[str, bool], float] = {}
 
     async def __call__(
@@ -29,7 +32,10 @@ class Pace:
         await asyncio.sleep(begins - now)
         if request.session.closed:  # there are new credentials: kopf takes them when it hears this
             raise RuntimeError("Session is closed")
-        return await handler(request)
+        answer = await handler(request)
+        if "limit" in request.url.query and answer.ok:
+            self._listed()
+        return answer
 
 
 async def _next_page(answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:

@@ -106,9 +106,9 @@ class Controller:
         self._client.versions.note(plural, body)
         self._memory.note(plural, event_type, body)
         if plural in self._ledgers:
-            if event_type is None and self._ledgers[plural].has_heard_of(body):
-                self._sweeper.expect_gap()
             self._ledgers[plural].note(event_type, body)
+        if plural in (SERVICE.plural, ENDPOINT_SLICE.plural):
+            self._reconciler.observer.forget_dns(body)
         if event_type is None and self._sweeper.has_shown(plural, body):
             return
         is_there = event_type != "DELETED" and not (body.get("metadata") or {}).get("deletionTimestamp")
@@ -119,10 +119,12 @@ class Controller:
                 self._templates.add_after(template, PROGRESS_SECONDS)
             else:
                 self._templates.add(template)
-        if plural in (SERVICE.plural, ENDPOINT_SLICE.plural):
-            self._reconciler.observer.forget_dns(body)
         for namespace in self._triggers.concerned(plural, body):
             self._queue.add(namespace)
+
+    def listed(self) -> None:
+        """A watch begins, or begins anew: what has gone since the last sweep it will never tell."""
+        self._sweeper.expect_gap()
 
     async def _pass(self, namespace: str) -> Result:
         self._triggers.begin(namespace)

@@ -58,11 +58,10 @@ class Decision:
 
     def changed(self, outcome: status.Outcome, *, now: datetime) -> list[tuple[Body, dict[str, Any]]]:
         """The objects whose status does not say what came of it, each with the one that does."""
-        found = []
+        found, text = [], now.strftime("%Y-%m-%dT%H:%M:%SZ")
         for result in self.compiled.objects:
             body = self.bodies[result.intent.name]
             previous = body.get("status") or {}
-            text = now.strftime("%Y-%m-%dT%H:%M:%SZ")
             wanted = status.build(result, outcome, compiled=self.compiled, previous=previous, now=text)
             if wanted != previous:
                 found.append((body, wanted))

@@ -24,6 +24,7 @@ from appconnectivity.controller.worker import Result
 from appconnectivity.core import api, changes, drift, status
 from appconnectivity.core.compile import Compiled, Compiler
 from appconnectivity.core.drift import Drift, RepairLog
+from appconnectivity.core.earlier import Earlier
 from appconnectivity.core.facts import Options
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.plan import plan
@@ -60,6 +61,7 @@ class Reconciler:
     _repairs: dict[str, RepairLog] = field(default_factory=dict)
     _doubted: set[str] = field(default_factory=set)
     _untold: Untold = field(default_factory=Untold)
+    _earlier: Earlier = field(default_factory=Earlier)
 
     async def reconcile(self, namespace: str) -> Result:
         """One pass. Raises errors.Unavailable where something could not be read: then nothing was concluded."""
@@ -146,8 +148,16 @@ class Reconciler:
 
     def _compile(self, observation: Observation) -> Compiled:
         standing = {body["metadata"]["name"]: body for body in observation.policies if is_ours(body)}
-        compiler = Compiler(facts=observation.facts, options=self.options, now=self.clock(), standing=standing)
-        return compiler.compile(observation.intents)
+        compiler = Compiler(
+            facts=observation.facts,
+            options=self.options,
+            now=self.clock(),
+            standing=standing,
+            earlier=self._earlier.results(observation.facts),
+        )
+        compiled = compiler.compile(observation.intents)
+        self._earlier.keep(observation.facts, compiled)
+        return compiled
 
     def _transition(self, observation: Observation, compiled: Compiled) -> Transition:
         """What keeps the namespace open; not where its policies stood before, as far as we or a status know."""
@@ -258,6 +268,7 @@ class Reconciler:
     def _forget(self, namespace: str) -> Result:
         self.triggers.forget(namespace)
         self._repairs.pop(namespace, None)
+        self._earlier.forget(namespace)
         self.brake.forget(namespace)
         self.metrics.held.set(self.brake.held)
         if self._written.pop(namespace, None) is not None:

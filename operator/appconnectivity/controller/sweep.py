@@ -39,7 +39,7 @@ Body = Mapping[str, Any]
 # What a sweep sees before its event has arrived is no loss yet; after this many seconds it is.
 GRACE_SECONDS = 60.0
 UNDISTURBED_SECONDS = 10.0
-# A watch that has listed anew may do so again at once; and others may.
+# A watch that has listed may do so again at once; and others may.
 GAP_SECONDS = 5.0
 # An event that tells of an end may be so late.
 AGAIN_SECONDS = 1.0
@@ -61,9 +61,6 @@ class Ledger:
         is_ending = event_type == "DELETED" or metadata.get("deletionTimestamp")
         self.versions[metadata.get("uid", "")] = f"{_ENDED}{version}" if is_ending else version
 
-    def has_heard_of(self, body: Body) -> bool:
-        return (body.get("metadata") or {}).get("uid") in self.versions
-
     def has_heard_end(self, uid: str) -> bool:
         return self.versions.get(uid, "").startswith(_ENDED)
 
@@ -83,8 +80,8 @@ class Ledger:
 
 @dataclass
 class Sweeper:
-    """Sweeps at the start, again when the watches have begun, and then every ``interval`` seconds (with jitter, so that
-    many do not march in step). Each puts the ``memory`` right by which passes are made."""
+    """Sweeps at the start, again whenever a watch has begun by a list, and every ``interval`` seconds (with jitter, so
+    that many do not march in step). Each puts the ``memory`` right by which passes are made."""
 
     client: Client
     queue: WorkQueue
@@ -96,6 +93,7 @@ class Sweeper:
     memory: Memory
     first: asyncio.Event = field(default_factory=asyncio.Event)
     completed: int = 0
+    judged: int = 0
     last_success: float = 0.0
     api_is_down: bool = False
     trouble: str = ""
@@ -107,27 +105,32 @@ class Sweeper:
 
     async def run(self) -> None:
         """Until it is cancelled; then the checks that still wait are ended too, so that nothing holds up the stop."""
+        is_due = True
         try:
             while True:
-                pause = await self._try()
+                pause = await self._try(judges=is_due)
                 await self._begin_watching()
-                await self._rest(pause)
+                is_due = await self._rest(pause)
         finally:
             self.has_ended = True
             for check in self._checks:
                 check.cancel()
 
     def expect_gap(self) -> None:
-        """A watch has listed anew, and what has gone meanwhile it will never tell."""
+        """A watch has listed: what has gone since the last sweep it will never tell."""
         self._gap.set()
 
-    async def _rest(self, seconds: float) -> None:
-        """Until the next sweep is due."""
-        with suppress(TimeoutError):
+    async def _rest(self, seconds: float) -> bool:
+        """Until the next sweep is due; False where there has to be one sooner."""
+        try:
             async with asyncio.timeout(seconds):
                 await self._gap.wait()
                 await asyncio.sleep(GAP_SECONDS)
-        self._gap.clear()
+        except TimeoutError:
+            return True
+        finally:
+            self._gap.clear()
+        return False
 
     async def _begin_watching(self) -> None:
         """After the first sweep, when the passes that it has asked for are done: undisturbed for some time."""
@@ -137,11 +140,11 @@ class Sweeper:
                     await self.queue.emptied()
             self.first.set()
 
-    async def _try(self) -> float:
+    async def _try(self, *, judges: bool) -> float:
         """Sweeps, if the API server lets it; returns the seconds until the next time."""
         pause = self.interval * random.uniform(0.9, 1.1)
         try:
-            await self.sweep()
+            await self.sweep(judges=judges)
             garbage.give_back()
         except errors.ClusterError as error:
             self.api_is_down = isinstance(error, errors.Unavailable)
@@ -151,28 +154,34 @@ class Sweeper:
         except Exception:  # sweeps must go on: without them nothing heals what no event has told of
             logger.exception("sweep; nothing is concluded from it")
             return min(pause, 10.0)
-        return pause if self.completed > 1 else min(pause, GRACE_SECONDS)
+        return pause if self.judged > 1 else min(pause, GRACE_SECONDS)
 
-    async def sweep(self) -> None:
+    async def sweep(self, *, judges: bool = True) -> None:
         """One look at everything: queues each namespace that has objects, or policies of ours that may be left over,
-        and each template, also one that is gone and may have left an object."""
+        and each template, also one that is gone and may have left an object. ``judges`` whether watches are deaf: not
+        when these have only begun."""
         seen = await self._look()
         for kind in REMEMBERED:
             self.memory.settle(kind, seen[kind])
         self._queue_all({kind: listing.store for kind, listing in seen.items()})
-        self._shown = {} if self.completed else {kind.plural: listing.version for kind, listing in seen.items()}
+        self._shown = {kind.plural: listing.version for kind, listing in seen.items()} if self.completed < 2 else {}
         self.completed += 1
         self.last_success = self.clock()
         self.api_is_down = False
         self.trouble = ""
         self.metrics.last_sweep.set_to_current_time()
+        if judges:
+            self._judge(seen)
+
+    def _judge(self, seen: Mapping[Kind, Listing]) -> None:
+        self.judged += 1
         for kind, listing in seen.items():
             if kind.plural in self.ledgers:
                 self._suspect(kind.plural, listing.store)
 
     def has_shown(self, plural: str, body: Body) -> bool:
-        """True where the first sweep has seen this object as it is here, or newer, and there was no other sweep yet:
-        that the watches, which begin then, list it too is no news."""
+        """True where one of the first two sweeps has seen this object as it is here, or newer, and there was no other
+        yet: that the watches, which begin then, list it too is no news."""
         return 0 < version_of(body) <= self._shown.get(plural, 0)
 
     async def _look(self) -> dict[Kind, Listing]:
@@ -201,7 +210,8 @@ class Sweeper:
         templates = found[TEMPLATE].bodies() if TEMPLATE in found else []
         for template in sorted({body["metadata"]["name"] for body in templates} | _templates_of(objects.bodies())):
             self.templates.add(template, patient=True)
-        left_over = (name for name in policies.namespaces if any(map(_may_be_ours, policies.bodies(name))))
+        without = {*policies.namespaces} - {*objects.namespaces}
+        left_over = {name for name in without if any(map(_may_be_ours, policies.bodies(name)))}
         for namespace in sorted({*objects.namespaces, *left_over}):
             self.queue.add(namespace, patient=True)
 

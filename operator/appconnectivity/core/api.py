@@ -223,6 +223,10 @@ class End(_Model):
             raise ValueError("service needs one namespace: say namespace, not namespaceSelector")
         return self
 
+    def is_in(self, namespace: str) -> bool:
+        """True where it is in an object's own namespace, this one, as far as its words tell: labels may match any."""
+        return self.namespace_selector is None and self.namespace in (None, namespace)
+
     @property
     def is_pods(self) -> bool:
         """True where this end means pods by labels or namespace (a Service has still to be looked up)."""

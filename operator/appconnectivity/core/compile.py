@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from appconnectivity.core import api, consent, describe, isolation, naming
@@ -21,9 +21,8 @@ from appconnectivity.core.policy import Owner, Policy, Role, Rule, allow_spec, i
 from appconnectivity.core.resolve import Resolved, resolve
 from appconnectivity.core.selectors import Selector
 
-# Policies that are not made anew in each pass over their namespace, if each has few rules: all of them take some
-# megabytes only.
-_KNOWN, _FEW = 4096, 2
+# What flows come to by themselves and the facts alone, unless they expire.
+_LASTING = frozenset({FlowState.ACTIVE, FlowState.NOT_GOVERNED})
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,13 @@ class ObjectResult:
     refusal: Finding | None = None
     would_write: tuple[str, ...] = ()
 
+    @property
+    def is_lasting(self) -> bool:
+        """True where its flows come to the same as long as all facts of its own namespace do: whatever the time, what
+        stands, and what others grant."""
+        has_end = any(entry.expiration is not None for entry in self.intent.entries)
+        return not has_end and all(flow.state in _LASTING for flow in self.flows) and self.intent.stays_at_home
+
 
 @dataclass(frozen=True)
 class Compiled:
@@ -74,12 +80,15 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Compiler:
-    """Everything that a compilation of one namespace looks at. ``standing`` are the live policies that are ours."""
+    """Everything that a compilation of one namespace looks at. ``standing`` are the live policies that are ours;
+    ``earlier`` what lastingly came of intents, by their identity, of the same facts and options: nothing else follows
+    from it, only sooner."""
 
     facts: Facts
     options: Options
     now: datetime
     standing: Mapping[str, Mapping[str, Any]]
+    earlier: Mapping[int, ObjectResult] = field(default_factory=dict)
 
     def compile(self, intents: Sequence[Intent]) -> Compiled:
         if self.facts.namespace in self.options.protected_namespaces:
@@ -111,7 +120,7 @@ class Compiler:
     def _object(self, intent: Intent) -> ObjectResult:
         if intent.header is None:
             return self._refused(intent, refusal=intent.refusal)
-        flows = tuple(self._safely(entry, intent=intent) for entry in intent.entries)
+        flows = self._as_before(intent) or tuple(self._safely(entry, intent=intent) for entry in intent.entries)
         try:
             own = isolation.object_policies(
                 intent,
@@ -124,6 +133,10 @@ class Compiler:
         policies = (*own.policies, *(policy for flow in flows for policy in flow.policies))
         kept = own.kept.union(*(flow.kept for flow in flows))
         return ObjectResult(intent=intent, flows=flows, policies=policies, kept=kept)
+
+    def _as_before(self, intent: Intent) -> tuple[FlowResult, ...]:
+        before = self.earlier.get(id(intent))
+        return before.flows if before is not None and before.intent is intent else ()
 
     def _refused(self, intent: Intent, *, refusal: Finding | None) -> ObjectResult:
         """Keeps what was written for flows that still say the same, and what isolates; adds nothing."""
@@ -230,9 +243,7 @@ class Compiler:
             halves.append((api.PolicyType.INGRESS, destination.subject, rules))
         owner = Owner(intent.name, intent.uid)
         return tuple(
-            (_half if len(rules) <= _FEW else _half.__wrapped__)(
-                intent.namespace, owner, entry.name, entry.fingerprint, policy_type, subject, tuple(rules)
-            )
+            _half(intent, entry, owner=owner, policy_type=policy_type, subject=subject, rules=rules)
             for policy_type, subject, rules in halves
         )
 
@@ -274,25 +285,24 @@ class Compiler:
         return min((moment for moment in moments if moment > self.now), default=None)
 
 
-@lru_cache(maxsize=_KNOWN)
 def _half(
-    namespace: str,
+    intent: Intent,
+    entry: Entry,
+    *,
     owner: Owner,
-    flow_name: str,
-    fingerprint: str,
     policy_type: api.PolicyType,
     subject: Selector,
-    rules: tuple[Rule, ...],
+    rules: Sequence[Rule],
 ) -> Policy:
     return Policy(
-        namespace=namespace,
-        name=naming.flow_policy(object_name=owner.name, flow_name=flow_name, policy_type=policy_type),
+        namespace=intent.namespace,
+        name=naming.flow_policy(object_name=owner.name, flow_name=entry.name, policy_type=policy_type),
         role=Role.FLOW,
         spec=allow_spec(subject=subject, policy_type=policy_type, rules=rules),
         owners=(owner,),
-        description=describe.half(policy_type, subject, rules, object_name=owner.name, flow_name=flow_name),
+        description=describe.half(policy_type, subject, rules, object_name=owner.name, flow_name=entry.name),
         object_name=owner.name,
-        fingerprint=fingerprint,
+        fingerprint=entry.fingerprint,
     )
 
 

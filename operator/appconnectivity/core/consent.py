@@ -107,7 +107,7 @@ def request(flow: api.Flow, *, namespace: str, app_label: str, default_app_label
     """The flow as the other namespace has to declare it, ready to be pasted into an object's list of flows."""
     labels = (app_label, default_app_label)
     ends = [
-        _mirrored(end, *labels) | ({"namespace": namespace} if _is_local(end, namespace=namespace) else {})
+        _mirrored(end, *labels) | ({"namespace": namespace} if end.is_in(namespace) else {})
         for end in (flow.from_, flow.to)
     ]
     ports = f", ports: {_inline(flow.ports)}" if flow.ports else ""
@@ -163,10 +163,6 @@ def _mirrored(end: api.End, app_label: str, default_app_label: str) -> dict[str,
     if end.pod_selector is not None:
         return {"podSelector": end.pod_selector.model_dump(by_alias=True, exclude_defaults=True)}
     return {"podSelector": {}}
-
-
-def _is_local(end: api.End, *, namespace: str) -> bool:
-    return end.namespace_selector is None and end.namespace in (None, namespace)
 
 
 def _inline(value: object) -> str:

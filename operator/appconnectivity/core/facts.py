@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from appconnectivity.core.selectors import Selector
@@ -92,5 +93,9 @@ class Facts:
     api_server: tuple[Endpoints, ...] = ()
     peers: Mapping[str, Peer] = field(default_factory=dict)
 
+    @cached_property
     def local_services(self) -> tuple[Service, ...]:
-        return tuple(service for (namespace, _), service in self.services.items() if namespace == self.namespace)
+        """By name."""
+        return tuple(
+            service for (namespace, _), service in sorted(self.services.items()) if namespace == self.namespace
+        )

@@ -59,6 +59,12 @@ class Intent:
         return self.header is not None and self.header.mode is api.Mode.ENFORCE
 
     @property
+    def stays_at_home(self) -> bool:
+        """True where none of its flows has an end in another namespace."""
+        flows = (entry.flow for entry in self.entries if entry.flow)
+        return all(end.is_in(self.namespace) for flow in flows for end in (flow.from_, flow.to))
+
+    @property
     def governed(self) -> frozenset[api.PolicyType]:
         return frozenset(self.header.policy_types) if self.header else frozenset()
 

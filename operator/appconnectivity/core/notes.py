@@ -50,7 +50,7 @@ def _service_ports(resolved: Resolved, *, facts: Facts) -> list[str]:
     return [
         f"Service {service.name} maps port {port.number} to {port.target}: flows name the pods' port;"
         f" write {port.target}, or to: {{service: {service.name}}}"
-        for service in facts.local_services()
+        for service in facts.local_services
         if service.selector is not None and service.selector.implies(subject)
         for port in service.ports
         if port.target != port.number and _names_number(resolved, protocol=port.protocol, number=port.number)

@@ -21,7 +21,7 @@ from typing import Any
 
 from appconnectivity.core import api, naming
 from appconnectivity.core.compile import Compiled
-from appconnectivity.core.policy import Policy, Role, is_ours, matches
+from appconnectivity.core.policy import Policy, Role, is_ours, matches, owners_of
 
 
 class Action(StrEnum):
@@ -54,6 +54,14 @@ class Step:
     @property
     def is_transition(self) -> bool:
         return self.policy is not None and self.policy.role is Role.TRANSITION
+
+    @property
+    def is_touch(self) -> bool:
+        """True where what stands opens and closes what it should, keeps an owner, and only gets another one or text."""
+        if self.policy is None or self.observed is None:
+            return False
+        keeps_owner = not set(self.policy.owners).isdisjoint(owners_of(self.observed))
+        return keeps_owner and bool(self.observed.get("spec") == self.policy.spec)
 
     @property
     def flow(self) -> str:

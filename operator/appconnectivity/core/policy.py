@@ -128,10 +128,13 @@ class Policy:
 
     @cached_property
     def digest(self) -> str:
-        return naming.digest(self.to_dict(), length=16)
+        return naming.digest(self._body(), length=16)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole body as it is applied: every field that we own, and no other. A copy: policies are kept."""
+        return self._body() | {"spec": orjson.loads(orjson.dumps(self.spec))}
+
+    def _body(self) -> dict[str, Any]:
         metadata: dict[str, Any] = {
             "annotations": {**self.annotations},
             "labels": self.labels,
@@ -142,8 +145,7 @@ class Policy:
         if owners:
             sole = bool(self.object_name)
             metadata["ownerReferences"] = [_owner_reference(owner, is_controller=sole) for owner in owners]
-        spec = orjson.loads(orjson.dumps(self.spec))
-        return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
+        return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": self.spec}
 
 
 def allow_spec(*, subject: Selector, policy_type: api.PolicyType, rules: Iterable[Rule]) -> dict[str, Any]:
@@ -192,7 +194,7 @@ def owners_of(body: Mapping[str, Any]) -> tuple[Owner, ...]:
 
 
 def _is_to_our_kind(reference: Mapping[str, Any]) -> bool:
-    return bool(reference["kind"] == api.KIND and reference["apiVersion"].split("/")[0] == api.GROUP)
+    return bool(reference["kind"] == api.KIND and reference["apiVersion"].startswith(f"{api.GROUP}/"))
 
 
 def is_as_written(body: Mapping[str, Any], *, fingerprint: str) -> bool:

@@ -87,7 +87,7 @@ def local_selector(end: api.End, *, namespace: str, app_label: str, facts: Facts
 
 
 def _is_elsewhere(end: api.End, *, namespace: str) -> bool:
-    return not end.is_pods or end.namespace_selector is not None or end.namespace not in (None, namespace)
+    return not end.is_pods or not end.is_in(namespace)
 
 
 def _is_bare(side: Side | Finding) -> bool:
@@ -131,7 +131,7 @@ class _Ends:
 
     def _pods(self, end: api.End, *, ports: Ports) -> Side:
         selector = pod_selector(end, app_label=self.app_label)
-        if end.namespace_selector is None and end.namespace in (None, self.namespace):
+        if end.is_in(self.namespace):
             return self._local(selector, ports=ports)
         bare = end.app is None and end.pod_selector is None
         pods = Pods(pods=None if bare else selector, namespaces=namespace_selector(end, namespace=self.namespace))

@@ -52,14 +52,12 @@ def transition(
     """
     standing = [body for body in observed if body["metadata"]["name"] in _NAMES and is_ours(body)]
     others = [body for body in observed if body not in standing]
-    if not all(is_ours(body) for body in others):
-        return Transition()
     until = _until(standing, now=now, lasting=lasting)
     is_entering = bool(compiled.policies) and not others and not was_closed
     is_leaving = bool(others) and not compiled.policies and not compiled.kept
     if until is None and lasting and (is_entering or is_leaving):
         until = (now + lasting).replace(microsecond=0)
-    if until is None:
+    if until is None or not all(map(is_ours, others)):
         return Transition()
     specs = [policy.spec for policy in compiled.policies] or [body["spec"] for body in (*others, *standing)]
     types = sorted({api.PolicyType(value) for spec in specs for value in spec.get("policyTypes", ())})

@@ -72,6 +72,8 @@ class WireLab:
         refusal = unable()
         if refusal:
             raise RuntimeError(refusal)
+        binaries.find()  # what has to be built is built while there is still a network to fetch it from
+        self._router = binaries.programs("enforcer")["kube-router"]
         try:
             self.node = Netns()
             self._stack.callback(self.node.close)
@@ -89,7 +91,8 @@ class WireLab:
         self.close()
 
     def close(self) -> None:
-        self._unplug([*self.ends])
+        if self.ends:
+            self._unplug([*self.ends])
         self._stack.close()
 
     def apply(self, *bodies: Mapping[str, Any], subresource: str = "") -> None:
@@ -210,9 +213,7 @@ class WireLab:
         status = json.dumps({"status": {"addresses": addresses}})  # two of one type: more than apply can tell apart
         self.plane.kubectl("patch", "node", NODE, "--subresource=status", "--type=merge", "-p", status)
         self._log = self.plane.directory / "kube-router.log"
-        router = processes.start(
-            [binaries.programs("enforcer")["kube-router"], *_router_flags(self.plane.kubeconfig)], log=self._log
-        )
+        router = processes.start([self._router, *_router_flags(self.plane.kubeconfig)], log=self._log)
         self._stack.callback(processes.stop, router, grace=3)
         self.apply(_pod(_MARK))
         self.apply(_pod(_MARK) | {"status": _status(_MARK)}, subresource="status")
