@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from appconnectivity.cluster.client import Client, load_configuration
+from appconnectivity.cluster.client import Client
+from appconnectivity.cluster.configuration import load_configuration
 from appconnectivity.cluster.kinds import APP_CONNECTIVITY, EVENT, NAMESPACE, NETWORK_POLICY
 from bench.ready import Awaited, ready_objects, standing_policies
 from cluster.controlplane import ControlPlane
