@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
+WORKERS ?= 2
 
 # What `make wire` and `make e2e` need beside Go: for a node of its own, with containers. By their names in Debian 12.
 PACKAGES := conntrack containernetworking-plugins ipset iproute2 iptables runc util-linux
 
-.PHONY: help venv demo test wire e2e soak mutants bench packages check lock format
+.PHONY: help venv programs demo test wire e2e soak mutants bench packages check lock format
 
 help:  ## these lines
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1	/'
@@ -21,13 +22,16 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+programs: venv  ## build what the tests run beside the operator: once, by Go, minutes
+	@PYTHONPATH=tests $(BIN)/python -m cluster build > /dev/null
+
 demo: venv  ## the main job on an embedded control plane (KEEP=1 leaves it running)
 	@PYTHONPATH=tests KEEP="$(KEEP)" $(BIN)/python -m demo
 
-test: venv  ## every test, those on a real API server included
-	$(BIN)/python -m pytest
+test: programs  ## every test, those on a real API server included, in WORKERS processes side by side
+	$(BIN)/python -m pytest -n $(WORKERS)
 
-wire: venv  ## packets between network namespaces with a real enforcer (needs root; part of test)
+wire: programs  ## packets between network namespaces with a real enforcer (needs root; part of test)
 	$(BIN)/python -m pytest tests/wire -s
 
 e2e: venv  ## the operator in its pod on a real node, with real pods around it (needs root)

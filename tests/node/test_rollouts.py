@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -40,7 +41,7 @@ def roll_out(node: RealNode, deployment: str, *, namespace: str) -> None:
     ],
 )
 def test_a_rollout_drops_no_connection(
-    connected_shop: Shop, deployment: str, namespace: str, capsys: pytest.CaptureFixture[str]
+    connected_shop: Shop, deployment: str, namespace: str, say: Callable[[str], None]
 ) -> None:
     eventually(lambda: connected_shop.ask("db", ["api:80"]), expected={"api:80": "refused"})
     before = policies(connected_shop)
@@ -51,9 +52,8 @@ def test_a_rollout_drops_no_connection(
     time.sleep(_SECONDS_BEFORE_AND_AFTER)
 
     seen = load.end()
-    with capsys.disabled():
-        counts = f"{seen.tried} connections tried, {seen.failed} failed, {seen.longest_ms} ms at most"
-        print(f"\nrollout of {deployment}: {counts}")
+    counts = f"{seen.tried} connections tried, {seen.failed} failed, {seen.longest_ms} ms at most"
+    say(f"[node] rollout of {deployment}: {counts}")
     assert seen.failures == {}
     assert seen.answers == {"api": seen.tried}
     assert seen.tried > 500

@@ -37,15 +37,14 @@ def summary(verdicts: dict[str, int], *, cases: int) -> str:
 
 
 @pytest.mark.timeout(900)
-def test_drawn_objects_mean_the_same_to_three_readers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_drawn_objects_mean_the_same_to_three_readers(say: Callable[[str], None]) -> None:
     objects = draw(EXAMPLES, seed_=SEED)
     judged = sum(agreed(objects[first : first + _AT_ONCE]) for first in range(0, EXAMPLES, _AT_ONCE))
 
     assert judged > EXAMPLES * 3 // 4
     counts = {"two readers": EXAMPLES, f"cyclonus as well, of {judged} cases": judged}
     probed = len(world.CONNECTIONS)
-    with capsys.disabled():
-        print(f"\n[oracle] {summary({who: cases * probed for who, cases in counts.items()}, cases=EXAMPLES)}")
+    say(f"[oracle] {summary({who: cases * probed for who, cases in counts.items()}, cases=EXAMPLES)}")
 
 
 def test_drawn_objects_together_mean_what_they_say() -> None:
@@ -75,11 +74,9 @@ def agreed(objects: list[Any]) -> int:
     return len(judged)
 
 
-def test_samples_mean_the_same_to_cyclonus_and_to_people(capsys: pytest.CaptureFixture[str]) -> None:
+def test_samples_mean_the_same_to_cyclonus_and_to_people(say: Callable[[str], None]) -> None:
     count = sum(judged_sample(name) for name in NAMES)
-
-    with capsys.disabled():
-        print(f"\n[oracle] {summary({'three readers': count}, cases=len(NAMES))}")
+    say(f"[oracle] {summary({'three readers': count}, cases=len(NAMES))}")
 
 
 def judged_sample(name: str) -> int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-
-import pytest
+from collections.abc import Callable
 
 from cluster.controlplane import ControlPlane
 from soak.__main__ import line
@@ -14,7 +13,7 @@ SEED = int(os.environ.get("SOAK_SEED", "1"))
 ROUNDS, RESTARTED, SECONDS = 3, 2, 6.0
 
 
-def test_random_changes_end_as_their_objects_say(capsys: pytest.CaptureFixture[str]) -> None:
+def test_random_changes_end_as_their_objects_say(say: Callable[[str], None]) -> None:
     with ControlPlane() as plane:
         soak = Soak(plane, SEED, round_seconds=SECONDS, restarted_rounds=RESTARTED)
         try:
@@ -22,7 +21,6 @@ def test_random_changes_end_as_their_objects_say(capsys: pytest.CaptureFixture[s
         finally:
             soak.close()
 
-    with capsys.disabled():
-        print(f"\n[soak] SOAK_SEED={SEED}", *map(line, range(1, ROUNDS + 1), soak.rounds), sep="\n[soak] ")
+    say("\n".join(f"[soak] {text}" for text in (f"SOAK_SEED={SEED}", *map(line, range(1, ROUNDS + 1), soak.rounds))))
     assert [text for each in soak.rounds for text in each.divergences] == []
     assert all(each.changes for each in soak.rounds)

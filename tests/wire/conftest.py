@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -30,7 +30,7 @@ _DNS = {
 
 
 @pytest.fixture(scope="session")
-def running_lab(request: pytest.FixtureRequest) -> Iterator[WireLab]:
+def running_lab(say: Callable[[str], None]) -> Iterator[WireLab]:
     refusal = unable()
     if refusal and "wire" in os.environ.get(REQUIRED, ""):
         pytest.fail(f"{refusal} ({REQUIRED} says that it must run here)")
@@ -41,8 +41,7 @@ def running_lab(request: pytest.FixtureRequest) -> Iterator[WireLab]:
             install(lab.plane)
             lab.apply(_DNS)
         yield lab
-        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            print(f"\n[wire] {lab.second_looks} tables needed another look, since a door was still shut")
+        say(f"[wire] {lab.second_looks} tables needed another look, since a door was still shut")
 
 
 @pytest.fixture
