@@ -268,7 +268,7 @@ async def test_a_version_that_is_no_number_says_nothing(client: Client, version:
     ("said", "sent"),
     [
         pytest.param([True, True, False], 1, id="not-by-another-try-either"),
-        pytest.param([True, False], 0, id="nor-once-there-is-a-connection"),
+        pytest.param([True, False, False], 0, id="nor-once-there-is-a-connection"),
         pytest.param([False], 0, id="not-at-all"),
     ],
 )

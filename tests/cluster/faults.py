@@ -226,6 +226,24 @@ def delayed(seconds: float, then: Act = passed) -> Act:
     return act
 
 
+def late(seconds: float) -> Act:
+    """The API server gets it so much later, whether or not anybody still waits for an answer, which never comes."""
+    begun: list[asyncio.Task[None]] = []  # or nothing would hold on to them
+
+    async def act(exchange: Exchange) -> web.StreamResponse:
+        await exchange.request.read()
+
+        async def forward() -> None:
+            await asyncio.sleep(seconds)
+            (await exchange.answer()).close()
+
+        begun.append(asyncio.create_task(forward()))
+        await asyncio.shield(begun[-1])
+        return _closed(exchange.request)
+
+    return act
+
+
 def every(number: int, act: Act) -> Act:
     """The first request of every so many has this done to it; the others pass."""
     count = itertools.count()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import signal
@@ -89,9 +90,13 @@ class Operator:
             return 0, ""
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of the samples of that name with these labels; 0.0 where there is none."""
+        """The sum of the samples of that name with these labels; 0.0 where there is none. Raises where it does not
+        tell."""
+        status, text = self.get("/metrics")
+        if status != http.client.OK:
+            raise RuntimeError(f"no metrics ({status}):\n{processes.tail(self.log)}")
         wanted = {f'{key}="{value}"' for key, value in labels.items()}
-        lines = [line.rsplit(" ", 1) for line in self.get("/metrics")[1].splitlines() if line.startswith(name)]
+        lines = [line.rsplit(" ", 1) for line in text.splitlines() if line.startswith(name)]
         return sum(
             float(value)
             for series, value in lines
@@ -99,9 +104,10 @@ class Operator:
         )
 
     def is_at_rest(self, *, passes: int) -> bool:
-        """True where it has made so many passes, and none waits, nor a deletion."""
+        """True where it has made so many passes, none has failed, and none waits, nor a deletion."""
         name = "appconnectivity"
-        waiting = self.metric(f"{name}_queue_depth") + self.metric(f"{name}_deletions_held")
+        names = ("queue_depth", "deletions_held", "reconcile_errors_total")
+        waiting = sum(self.metric(f"{name}_{each}") for each in names)
         return self.metric(f"{name}_reconciles_total", result="ok") >= passes and not waiting
 
     def stop(self) -> tuple[int, float]:

@@ -74,12 +74,19 @@ class Rest:
         headers = {"Content-Type": content_type, "Accept": accept}
         while True:
             with self._lock:
-                self._connection.request(method, path, body=text, headers=headers)
-                response = self._connection.getresponse()
-                answer = Answer(status=response.status, body=json.loads(response.read()))
+                answer = self._once(method, path, text, headers)
             if answer.status != http.client.TOO_MANY_REQUESTS:
                 return answer
             time.sleep(_AGAIN_SECONDS)
+
+    def _once(self, method: str, path: str, text: str | None, headers: dict[str, str]) -> Answer:
+        try:
+            self._connection.request(method, path, body=text, headers=headers)
+            response = self._connection.getresponse()
+            return Answer(status=response.status, body=json.loads(response.read()))
+        except (OSError, http.client.HTTPException):
+            self._connection.close()  # or the next one would wait for this one's answer
+            raise
 
     @contextmanager
     def watching(self, path: str) -> Iterator[None]:

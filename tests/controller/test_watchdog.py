@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, cast
 
 import aiohttp
@@ -114,9 +115,9 @@ def test_what_was_deleted_is_forgotten_after_two_lists() -> None:
     ledger.note("ADDED", body("a"))
     ledger.note("DELETED", body("a"))
     ledger.note("DELETED", body("never-seen"))
-    ledger.missing(Store())
+    ledger.forget(Store())
     ledger.note("ADDED", body("came-after-the-list"))
-    ledger.missing(Store())
+    ledger.forget(Store())
 
     assert ledger.versions.keys() == {"came-after-the-list"}
 
@@ -301,6 +302,51 @@ async def test_a_watch_that_lists_anew_makes_a_sweep_soon(sweeper: Sweeper, monk
     running.cancel()
 
     assert sweeper.completed == 2
+
+
+async def test_watches_are_judged_when_that_is_due_however_often_one_lists_anew(
+    sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_module, "GRACE_SECONDS", 60)
+    monkeypatch.setattr(sweep_module, "GAP_SECONDS", 0.01)
+    sweeper.interval = 0.1
+    running = asyncio.create_task(sweeper.run())
+    for _ in range(60):
+        sweeper.expect_gap()
+        await asyncio.sleep(0.005)
+    running.cancel()
+
+    assert sweeper.judged >= 2
+    assert sweeper.completed > 2 * sweeper.judged
+
+
+async def test_what_is_gone_is_forgotten_by_each_sweep(sweeper: Sweeper) -> None:
+    sweeper.ledgers[api.PLURAL].note("DELETED", body("gone"))
+    await sweeper.sweep(judges=False)
+    await sweeper.sweep(judges=False)
+
+    assert not sweeper.ledgers[api.PLURAL].versions
+
+
+async def test_who_takes_long_to_look_at_everything_does_so_less_often(
+    sweeper: Sweeper, client: FakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_module, "GRACE_SECONDS", 60)
+    monkeypatch.setattr(sweep_module, "GAP_SECONDS", 0.001)
+    looks = sweeper._look
+
+    async def slow() -> Any:
+        await asyncio.sleep(0.02)
+        return await looks()
+
+    monkeypatch.setattr(sweeper, "_look", slow)
+    began, running = time.monotonic(), asyncio.create_task(sweeper.run())
+    for _ in range(20):
+        sweeper.expect_gap()
+        await asyncio.sleep(0.01)
+    running.cancel()
+
+    assert sweeper.completed <= 1 + (time.monotonic() - began) / (0.02 * sweep_module.GAP_TIMES)
 
 
 async def test_sweeps_go_on_after_one_has_failed(

@@ -49,6 +49,16 @@ def standing(told: Iterable[Seen], *, at: float = math.inf) -> list[Body]:
     return [one.body for one in last.values() if not one.is_end]
 
 
+def missed(told: Iterable[Seen], there: Iterable[Body], *, at: float) -> list[Seen]:
+    """What a list tells to who has heard no more since."""
+    present = {body["metadata"]["name"]: body for body in there}
+    gone = [body for body in standing(told) if body["metadata"]["name"] not in present]
+    return [
+        *(Seen(at, True, body) for body in gone),
+        *(Seen(at, "deletionTimestamp" in body["metadata"], body) for body in present.values()),
+    ]
+
+
 @dataclass(frozen=True)
 class Story:
     """What became of a namespace's objects and policies, in the order in which it was told."""
@@ -108,14 +118,21 @@ class Between:
         while not self._is_over.is_set():
             with suppress(*_BROKEN_OFF):
                 self._listen(kind, told)
-            told += [Seen(time.monotonic(), True, body) for body in standing(told)]  # until it is heard of anew
             self._is_over.wait(_AGAIN_SECONDS)
 
     def _listen(self, kind: Kind, told: list[Seen]) -> None:
-        """Until the watch ends. What there is already comes first."""
+        """Until the watch ends. What there is already comes first, and what has gone since the one before."""
+        path = kind.path(namespace=self.story.namespace)
         connection = self._connections[kind] = connect(self._plane, timeout=300)
         try:
-            connection.request("GET", f"{kind.path(namespace=self.story.namespace)}?watch=true&timeoutSeconds=300")
+            connection.request("GET", path)
+            response = connection.getresponse()
+            found = json.loads(response.read())
+            if response.status != http.client.OK:
+                raise http.client.HTTPException(found)
+            told += missed(told, found["items"], at=time.monotonic())
+            since = found["metadata"]["resourceVersion"]
+            connection.request("GET", f"{path}?watch=true&timeoutSeconds=300&resourceVersion={since}")
             for line in connection.getresponse():
                 event = json.loads(line)
                 if event.get("type") in ("ADDED", "MODIFIED", "DELETED"):  # and no refusal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from appconnectivity.cluster.kinds import APP_CONNECTIVITY
+from appconnectivity.controller.sweep import GAP_SECONDS
 from cluster import processes
 from cluster.controlplane import ControlPlane
 from cluster.faults import FaultProxy
@@ -59,6 +61,11 @@ class Patient:
         self.operator = self.start()
         self.operator.wait_ready()
 
+    def wait_until_no_sweep_is_near(self) -> None:
+        """Those of the start are over, and watches have not listed lately: what heals now was told of by a watch."""
+        name = "appconnectivity_last_sweep_timestamp_seconds"
+        eventually(lambda: time.time() - self.operator.metric(name) > GAP_SECONDS + 1, within=30)
+
     def deleted(self, *, since: float = 0.0) -> list[str]:
         """The names of what it has asked to delete; ``since`` is a time.monotonic()."""
         return [asked.path.rpartition("/")[2] for asked in self.proxy.writes(since=since) if asked.verb == "delete"]
@@ -71,10 +78,12 @@ class Patient:
         assert self._written_often() == {}
         since = len(self.plane.writes(user=USER))
         fresh = Operator(self.plane, name="fresh")
-        fresh.wait_ready()
-        places = {body["metadata"]["namespace"] for body in self.plane.rest.list(APP_CONNECTIVITY)}
-        eventually(lambda: fresh.is_at_rest(passes=len(places)), what="all is looked at")
-        fresh.stop()
+        try:
+            fresh.wait_ready()
+            places = {body["metadata"]["namespace"] for body in self.plane.rest.list(APP_CONNECTIVITY)}
+            eventually(lambda: fresh.is_at_rest(passes=len(places)), what="all is looked at")
+        finally:
+            fresh.stop()
         written = [f"{w['verb']} {w['requestURI']}" for w in self.plane.writes(user=USER, since=since)]
         assert written == []
 
@@ -98,6 +107,20 @@ def new_patient(installed: ControlPlane, proxy: FaultProxy) -> Iterator[Callable
     for patient in made:
         if patient.operator.process.poll() is None:
             patient.operator.stop()
+
+
+@pytest.fixture
+def new_other(installed: ControlPlane) -> Iterator[Callable[..., Operator]]:
+    """Starts an operator beside it, which goes straight to the API server."""
+    made: list[Operator] = []
+
+    def make(*options: str) -> Operator:
+        made.append(Operator(installed, *options, name="other"))
+        return made[-1]
+
+    yield make
+    for other in made:
+        other.stop()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from appconnectivity.cluster.kinds import NETWORK_POLICY
 from builders import compile_, flow, obj, observed
 from cluster.faults import Asked
-from faults.between import LATE_SECONDS, Seen, Story, standing
+from faults.between import LATE_SECONDS, Seen, Story, missed, standing
 
 NARROW, WIDE = obj(flow("a", "b", 80)), obj(flow("a", "b", "*", name="a-to-b"))
 EGRESS, DENY = "shop.a-to-b.egress", "appconnectivity.default-deny"
@@ -48,6 +48,13 @@ def test_what_has_gone_does_not_stand_and_what_has_come_back_does() -> None:
 
     assert [standing(told, at=at) for at in (0.5, 1.5, 2.5)] == [[], [NARROW], []]
     assert standing(told) == [WIDE]
+
+
+def test_a_list_tells_what_has_gone_and_what_there_is() -> None:
+    other, passing = obj(flow("c", "d", 80), name="other"), obj(flow("e", "f", 80), name="passing")
+    told = [Seen(1.0, False, NARROW), Seen(1.0, False, other), Seen(1.0, False, passing), Seen(2.0, True, passing)]
+
+    assert missed(told, [WIDE], at=3.0) == [Seen(3.0, True, other), Seen(3.0, False, WIDE)]
 
 
 def test_what_was_never_declared_may_not_stand() -> None:

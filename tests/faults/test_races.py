@@ -46,11 +46,11 @@ def test_a_policy_that_has_just_taken_the_name_of_ours_is_not_overwritten(patien
 
 
 def test_two_that_work_at_once_come_to_the_same_and_to_rest(
-    new_patient: Callable[..., Patient], installed: ControlPlane, team: Team
+    new_patient: Callable[..., Patient], new_other: Callable[..., Operator], installed: ControlPlane, team: Team
 ) -> None:
     """Nobody should run two without a Lease; who does gets no quarrel of it (RELIABILITY I15)."""
     often = ("--sweep-interval", "2")
-    patient, other = new_patient(*often), Operator(installed, *often, name="other")
+    patient, other = new_patient(*often), new_other(*often)
     other.wait_ready()
     team.connect("shop", flow("web", "api", 8080), flow("web", "db", 5432))
     team.wait_ready()
@@ -70,7 +70,7 @@ def test_two_that_work_at_once_come_to_the_same_and_to_rest(
 
 
 def test_a_holder_that_stood_still_in_the_middle_of_a_pass_begins_no_write_afterwards(
-    new_patient: Callable[..., Patient], installed: ControlPlane, team: Team
+    new_patient: Callable[..., Patient], new_other: Callable[..., Operator], installed: ControlPlane, team: Team
 ) -> None:
     permit_lease(installed)
     patient = new_patient(*LEASE)
@@ -79,7 +79,7 @@ def test_a_holder_that_stood_still_in_the_middle_of_a_pass_begins_no_write_after
     eventually(lambda: slow.hits)
     patient.operator.process.send_signal(signal.SIGSTOP)
     time.sleep(0.2)  # what it had sent has reached the proxy
-    since, other = time.monotonic(), Operator(installed, *LEASE, name="other")
+    since, other = time.monotonic(), new_other(*LEASE)
     try:
         eventually(lambda: team.policies().keys() >= {*ISOLATION}, within=60)
         team.wait_ready()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ import pytest
 
 from cluster import faults
 from cluster.faults import Act
+from cluster.operator import USER
 from e2e.conftest import Team, eventually, flow
 from faults.conftest import Patient
 
@@ -82,13 +82,19 @@ def test_all_is_written_though_every_third_write_fails(patient: Patient, team: T
 
 def test_a_write_that_nobody_answers_is_given_up_and_made_anew(patient: Patient, team: Team) -> None:
     """And arrives in the end, when another has long done its work."""
-    rule = patient.proxy.rule(faults.delayed(20), "patch", path=POLICIES, times=1)
+    rule = patient.proxy.rule(faults.late(20), "patch", path=POLICIES, times=1)
     team.connect("shop", flow("frontend", "api", 8080))
     eventually(lambda: team.policies().keys() >= ISOLATION, within=30)
     team.wait_ready()
-    time.sleep(6)
+    (first, *_) = [asked for asked in patient.proxy.writes() if "/networkpolicies/" in asked.path and not asked.status]
 
-    assert rule.hits == 1
+    def arrived() -> int:
+        events = team.plane.audit_events(user=USER)
+        return sum(each["verb"] == "patch" and each["requestURI"].startswith(f"{first.path}?") for each in events)
+
+    before = arrived()
+    eventually(lambda: arrived() > before)
+    assert (rule.hits, before) == (1, 1)
     patient.is_well()
 
 

@@ -63,7 +63,7 @@ def test_what_happened_before_the_history_begins_is_found_by_listing_anew(
     new_patient: Callable[..., Patient], team: Team
 ) -> None:
     """etcd is compacted and the API server started anew while watches are held: where they were, nobody knows."""
-    patient = new_patient()  # and no sweep for five minutes
+    patient = new_patient()
     team.apply(appconn("shop", flow("frontend", "api", 8080)), appconn("other", flow("worker", "api", 8080)))
     for name in ("shop", "other"):
         team.wait_ready(name)

@@ -26,6 +26,7 @@ DIRECTIONS = ("egress", "ingress")
 ISOLATION = {"appconnectivity.default-deny", "appconnectivity.allow-dns"}
 POLICIES = r"/networkpolicies"
 MANY = 30
+LAST_SWEEP = "appconnectivity_last_sweep_timestamp_seconds"
 HALF_A_LINE = b'{"type":"MODIFIED","object":{"kind":"NetworkPolicy","metad'
 
 
@@ -50,6 +51,7 @@ def test_what_happened_while_watches_were_interrupted_is_found_by_listing_anew(p
     team.apply(appconn("third", flow("cron", "api", 8080)))
     for name in ("shop", "other", "third"):
         team.wait_ready(name)
+    patient.wait_until_no_sweep_is_near()
 
     gap = interrupt(patient, faults.held)
     team.delete("networkpolicy", EGRESS)
@@ -87,6 +89,7 @@ def test_an_object_whose_end_no_watch_has_told_of_is_not_brought_back_to_life(pa
     """Garbage collection takes its policies one by one, and each looks like drift to whoever believes in the object."""
     team.connect("shop", *(flow("frontend", f"api-{number}", 8080) for number in range(4)))
     team.wait_ready()
+    patient.wait_until_no_sweep_is_near()
     objects = r"/appconnectivities$"
     silence = patient.proxy.rule(faults.held, "watch", path=objects)
     patient.proxy.cut("watch", path=objects)
@@ -154,9 +157,10 @@ def test_sweeps_heal_while_watches_are_silent_and_health_turns_red(
 def test_silent_watches_are_given_up_and_what_they_have_missed_is_found(
     new_patient: Callable[..., Patient], team: Team
 ) -> None:
-    patient = new_patient(sabotage="impatient")  # and no sweep for five minutes
+    patient = new_patient(sabotage="impatient")
     team.connect("shop", flow("frontend", "api", 8080))
     team.wait_ready()
+    patient.wait_until_no_sweep_is_near()
     silence = interrupt(patient, faults.held)
     team.delete("networkpolicy", EGRESS)
     eventually(lambda: silence.hits >= 2 * WATCHES, what="all are asked for anew")
@@ -170,9 +174,11 @@ def test_silent_watches_are_given_up_and_what_they_have_missed_is_found(
 def test_who_stood_still_for_longer_than_watches_last_is_no_zombie(
     new_patient: Callable[..., Patient], team: Team
 ) -> None:
-    patient = new_patient(sabotage="impatient")  # and no sweep for five minutes
+    patient = new_patient(sabotage="impatient")
     team.connect("shop", flow("frontend", "api", 8080))
     team.wait_ready()
+    patient.wait_until_no_sweep_is_near()
+    swept = patient.operator.metric(LAST_SWEEP)
     patient.operator.process.send_signal(signal.SIGSTOP)
     team.delete("networkpolicy", EGRESS)
     time.sleep(8)
@@ -180,6 +186,7 @@ def test_who_stood_still_for_longer_than_watches_last_is_no_zombie(
 
     patient.operator.process.send_signal(signal.SIGCONT)
     eventually(lambda: EGRESS in team.policies())
+    assert patient.operator.metric(LAST_SWEEP) == swept, "no watch has told of it"
     patient.is_well()
 
 
@@ -233,6 +240,7 @@ def test_a_list_whose_next_page_has_expired_is_begun_anew(
 def test_a_line_that_breaks_off_with_its_connection_is_asked_for_again(patient: Patient, team: Team) -> None:
     team.connect("shop", flow("frontend", "api", 8080))
     team.wait_ready()
+    patient.wait_until_no_sweep_is_near()
     rule = patient.proxy.rule(faults.broken_off(HALF_A_LINE), "watch", path=POLICIES, times=1)
     patient.proxy.cut("watch", path=POLICIES)
     eventually(lambda: rule.hits)

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 from kubernetes.aio import client as official
 
 from appconnectivity.cluster import errors
@@ -49,6 +50,19 @@ class Connection:
     proxy: str | None
 
 
+class _Gated(aiohttp.BytesPayload):
+    """A body that asks for the right to be written when its first byte is to go, which raises where there is none.
+    Headers wait for it."""
+
+    def __init__(self, value: bytes, ask: Callable[[], None]) -> None:
+        super().__init__(value)
+        self._ask = ask
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self._ask()
+        await super().write_with_length(writer, content_length)
+
+
 @dataclass(frozen=True)
 class Listing:
     """All objects of a kind, and as of which version (0: nobody knows)."""
@@ -77,7 +91,10 @@ class Client:
         in_flight: int = 32,
     ) -> None:
         self._configuration = copy.copy(configuration)
-        self._configuration.trace_configs = [self._gate()]
+        self._configuration.client_session_kwargs = {
+            **configuration.client_session_kwargs,
+            "middlewares": (self._gated,),
+        }
         try:
             self._api = official.ApiClient(self._configuration)
         except OSError as error:
@@ -238,14 +255,14 @@ class Client:
         if not self._may_write():
             raise errors.Unavailable(f"{what}: left to the replica that holds the Lease")
 
-    def _gate(self) -> aiohttp.TraceConfig:
-        async def ask(_: Any, __: Any, sent: aiohttp.TraceRequestHeadersSentParams) -> None:
-            if sent.method != "GET":
-                self._require_right(f"{sent.method} {sent.url.path}")
-
-        made = aiohttp.TraceConfig()
-        made.on_request_headers_sent.append(ask)  # which aiohttp calls before it has sent any
-        return made
+    async def _gated(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """aiohttp's middleware: each write has a body."""
+        if isinstance(request.body, aiohttp.Payload):
+            what = f"{request.method} {request.url.path}"
+            await request.update_body(_Gated(await request.body.as_bytes(), lambda: self._require_right(what)))
+        return await handler(request)
 
     async def _once(
         self, verb: str, kind: Kind, path: str, *, query: Mapping[str, str] | None, body: Any, content_type: str

@@ -39,8 +39,10 @@ Body = Mapping[str, Any]
 # What a sweep sees before its event has arrived is no loss yet; after this many seconds it is.
 GRACE_SECONDS = 60.0
 UNDISTURBED_SECONDS = 10.0
-# A watch that has listed may do so again at once; and others may.
-GAP_SECONDS = 5.0
+# A watch that has listed may do so again at once, and others may. Where that goes on, not more than a tenth of the time
+# goes by looking at everything.
+GAP_SECONDS, GAP_TIMES = 5.0, 10
+AFTER_FAILURE_SECONDS = 10.0
 # An event that tells of an end may be so late.
 AGAIN_SECONDS = 1.0
 _ENDED = "deleted at "
@@ -64,13 +66,16 @@ class Ledger:
     def has_heard_end(self, uid: str) -> bool:
         return self.versions.get(uid, "").startswith(_ENDED)
 
-    def missing(self, store: Store) -> dict[str, str]:
-        """What a LIST has and was not told of as it is. What two LISTs in a row do not have is forgotten."""
-        listed = {uid: str(version) for uid, version in store.versions.items()}
-        unlisted = self.versions.keys() - listed.keys()
+    def forget(self, store: Store) -> None:
+        """What two LISTs in a row do not have."""
+        unlisted = self.versions.keys() - store.versions.keys()
         for uid in unlisted & self._unlisted:
             del self.versions[uid]
         self._unlisted = unlisted
+
+    def missing(self, store: Store) -> dict[str, str]:
+        """What a LIST has and was not told of as it is."""
+        listed = {uid: str(version) for uid, version in store.versions.items()}
         return {u: version for u, version in listed.items() if self.versions.get(u) not in (version, _ENDED + version)}
 
     def still_missing(self, suspects: Mapping[str, str], *, before: Mapping[str, str]) -> int:
@@ -99,18 +104,19 @@ class Sweeper:
     trouble: str = ""
     has_ended: bool = False
     deaf_rounds: dict[str, int] = field(default_factory=dict)
+    _due: float = float("-inf")
     _gap: asyncio.Event = field(default_factory=asyncio.Event)
+    _took: float = 0.0
     _shown: dict[str, int] = field(default_factory=dict)
     _checks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self) -> None:
         """Until it is cancelled; then the checks that still wait are ended too, so that nothing holds up the stop."""
-        is_due = True
         try:
             while True:
-                pause = await self._try(judges=is_due)
+                until = await self._try()
                 await self._begin_watching()
-                is_due = await self._rest(pause)
+                await self._rest(until)
         finally:
             self.has_ended = True
             for check in self._checks:
@@ -120,17 +126,13 @@ class Sweeper:
         """A watch has listed: what has gone since the last sweep it will never tell."""
         self._gap.set()
 
-    async def _rest(self, seconds: float) -> bool:
-        """Until the next sweep is due; False where there has to be one sooner."""
-        try:
-            async with asyncio.timeout(seconds):
+    async def _rest(self, until: float) -> None:
+        """Until then, or until there has to be a sweep sooner."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
                 await self._gap.wait()
-                await asyncio.sleep(GAP_SECONDS)
-        except TimeoutError:
-            return True
-        finally:
-            self._gap.clear()
-        return False
+                await asyncio.sleep(max(GAP_SECONDS, GAP_TIMES * self._took))
+        self._gap.clear()
 
     async def _begin_watching(self) -> None:
         """After the first sweep, when the passes that it has asked for are done: undisturbed for some time."""
@@ -140,21 +142,28 @@ class Sweeper:
                     await self.queue.emptied()
             self.first.set()
 
-    async def _try(self, *, judges: bool) -> float:
-        """Sweeps, if the API server lets it; returns the seconds until the next time."""
-        pause = self.interval * random.uniform(0.9, 1.1)
+    async def _try(self) -> float:
+        """Sweeps, if the API server lets it; returns when to do so again, by the loop's time. Watches are judged when
+        that is due, however often they have listed meanwhile."""
+        now = asyncio.get_running_loop().time
+        began = now()
+        is_due = began >= self._due
         try:
-            await self.sweep(judges=judges)
+            await self.sweep(judges=is_due)
             garbage.give_back()
         except errors.ClusterError as error:
             self.api_is_down = isinstance(error, errors.Unavailable)
             self.trouble = str(error)
             logger.warning("sweep: %s; nothing is concluded from it", error)
-            return min(pause, 10.0)
+            return now() + min(self.interval, AFTER_FAILURE_SECONDS)
         except Exception:  # sweeps must go on: without them nothing heals what no event has told of
             logger.exception("sweep; nothing is concluded from it")
-            return min(pause, 10.0)
-        return pause if self.judged > 1 else min(pause, GRACE_SECONDS)
+            return now() + min(self.interval, AFTER_FAILURE_SECONDS)
+        self._took = now() - began
+        if is_due:
+            pause = self.interval * random.uniform(0.9, 1.1)
+            self._due = now() + (pause if self.judged > 1 else min(pause, GRACE_SECONDS))
+        return self._due
 
     async def sweep(self, *, judges: bool = True) -> None:
         """One look at everything: queues each namespace that has objects, or policies of ours that may be left over,
@@ -163,6 +172,9 @@ class Sweeper:
         seen = await self._look()
         for kind in REMEMBERED:
             self.memory.settle(kind, seen[kind])
+        for kind, listing in seen.items():
+            if kind.plural in self.ledgers:
+                self.ledgers[kind.plural].forget(listing.store)
         self._queue_all({kind: listing.store for kind, listing in seen.items()})
         self._shown = {kind.plural: listing.version for kind, listing in seen.items()} if self.completed < 2 else {}
         self.completed += 1
