@@ -52,6 +52,14 @@ class Platform:
     def ready(self) -> dict[str, Any]:
         return next((c for c in self.status().get("conditions", []) if c["type"] == "Ready"), {})
 
+    def reports(self, reason: str, **counts: int) -> dict[str, Any]:
+        """The status, at one look, where it gives this reason and these counts for the present spec; else empty."""
+        body = self.body()
+        status: dict[str, Any] = body.get("status", {})
+        reasons = [c["reason"] for c in status.get("conditions", []) if c["type"] == "Ready"]
+        wanted = {"observedGeneration": body["metadata"]["generation"], **counts}
+        return status if reasons == [reason] and wanted.items() <= status.items() else {}
+
     def wait_ready(self) -> None:
         self.plane.kubectl("wait", "--for=condition=Ready", f"{KIND}/{self.name}", "--timeout=15s")
 

@@ -22,7 +22,7 @@ OURS = {
 @pytest.fixture
 def patient(installed_operator: Callable[..., Operator]) -> Operator:
     """Alone at work: one without patience would take the transition away."""
-    return installed_operator("--adoption-seconds", "3")
+    return installed_operator("--adoption-seconds", "6")
 
 
 def test_the_namespace_stays_open_for_its_time_and_says_so(team: Team, patient: Operator) -> None:

@@ -158,7 +158,7 @@ def test_the_shared_deny_is_the_union_of_the_objects_directions(operator: Operat
 
     team.delete("appconn", "two")
     eventually(lambda: team.policies()[DENY]["spec"]["policyTypes"] == ["Ingress"])
-    assert DNS not in team.policies()
+    eventually(lambda: DNS not in team.policies())
 
 
 def test_no_flows_are_isolation_alone(operator: Operator, team: Team) -> None:
@@ -170,7 +170,7 @@ def test_no_flows_are_isolation_alone(operator: Operator, team: Team) -> None:
 
 
 def test_a_flow_closes_at_its_second(operator: Operator, team: Team) -> None:
-    end = in_seconds(5)
+    end = in_seconds(10)
     team.connect("shop", flow("frontend", "api", 8080, expirationTime=end, name="brief"), flow("frontend", "api", 9090))
     team.wait_ready()
     row = team.row("shop", "brief")

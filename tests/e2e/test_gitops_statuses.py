@@ -115,7 +115,8 @@ def waiting_for_a_service(team: Team, operator: Operator) -> Body:
 
 
 def conflict(team: Team, operator: Operator) -> Body:
-    sync(team, FOREIGN, SHOP)
+    sync(team, FOREIGN)
+    sync(team, SHOP)
     return settled(team, "NameConflict")
 
 

@@ -19,7 +19,7 @@ Body = dict[str, Any]
 
 def settled(platform: Platform, reason: str) -> Body:
     """The template, once the operator has given this reason for the present spec."""
-    eventually(lambda: platform.ready().get("reason") == reason, what=reason)
+    eventually(lambda: platform.reports(reason), what=reason)
     return platform.body()
 
 

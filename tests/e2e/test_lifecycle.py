@@ -61,12 +61,8 @@ def test_two_objects_share_the_deny_and_the_last_one_takes_it_with_it_deny_first
         eventually(lambda: not team.policies())
     finally:
         os.kill(team.plane.pids["kube-controller-manager"], signal.SIGCONT)
-    deletions = [
-        event["objectRef"]["name"]
-        for event in team.plane.writes(user=USER)
-        if event["verb"] == "delete" and event["objectRef"].get("namespace") == team.namespace
-    ]
-    of_two = [name for name in deletions if not name.startswith("one.")]
+    eventually(lambda: {*_deleted(team)} >= SHARED | halves("two.c-to-d"))
+    of_two = [name for name in _deleted(team) if not name.startswith("one.")]
     assert of_two[0] == "appconnectivity.default-deny"
     assert set(of_two) == SHARED | halves("two.c-to-d")
 
@@ -88,6 +84,7 @@ def test_a_renamed_flow_gets_its_new_policy_before_the_old_one_goes(operator: Op
     team.wait_ready()
     team.connect("shop", flow("frontend", "api", 9090, name="new"))
     eventually(lambda: set(team.policies()) == SHARED | halves("shop.new"))
+    eventually(lambda: {*_deleted(team)} >= halves("shop.old"))
 
     names = [(event["verb"], event["objectRef"]["name"]) for event in _policy_writes(team)]
     assert max(names.index(("patch", name)) for name in halves("shop.new")) < min(
@@ -138,6 +135,11 @@ def _about(team: Team, event: dict, *, resource: str) -> bool:
 
 def _policy_writes(team: Team) -> list[dict]:
     return [event for event in team.plane.writes(user=USER) if _about(team, event, resource="networkpolicies")]
+
+
+def _deleted(team: Team) -> list[str]:
+    """In their order. The audit log is written after the policy is gone."""
+    return [event["objectRef"]["name"] for event in _policy_writes(team) if event["verb"] == "delete"]
 
 
 def _writes(team: Team, name: str) -> list[str]:

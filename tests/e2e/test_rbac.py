@@ -133,6 +133,8 @@ def events(plane: ControlPlane, operator: Operator) -> list[dict[str, Any]]:
     shop.delete("appconn", "shop")
     eventually(lambda: not shop.policies())
     _onboard(shop)
+    last = Right(GROUP, "appconnectivities", "delete", namespace="shop", name="standard")
+    eventually(lambda: any(last in used(event) for event in plane.audit_events(user=USER)), what="the audit log has it")
     return plane.audit_events(user=USER)
 
 

@@ -30,8 +30,21 @@ def onboarded(platform: Platform, team: Team) -> Team:
     return team
 
 
-def writes(plane: ControlPlane, *, since: int, resource: str = "appconnectivities") -> list[dict[str, Any]]:
-    return [w for w in plane.writes(user=USER, since=since) if w["objectRef"]["resource"] == resource]
+@pytest.fixture
+def rolled_out(platform: Platform, onboarded: Team) -> Team:
+    """The same, where the template's status says so, too."""
+    eventually(lambda: platform.reports("RolledOut", readyCount=1))
+    return onboarded
+
+
+def policy_writes(team: Team, *, since: int) -> list[dict[str, Any]]:
+    return [w for w in _writes_in(team, since=since) if w["objectRef"]["resource"] == "networkpolicies"]
+
+
+def _writes_in(team: Team, *, since: int) -> list[dict[str, Any]]:
+    """Of the operator, in the team's namespace."""
+    found = team.plane.writes(user=USER, since=since)
+    return [w for w in found if w["objectRef"].get("namespace") == team.namespace]
 
 
 def _has(platform: Platform, team: Team, *flows: dict[str, Any]) -> bool:
@@ -45,8 +58,9 @@ def test_a_labelled_namespace_gets_the_object_and_is_isolated(platform: Platform
     assert platform.flows(onboarded) == [flow("frontend", "api", 8080)]
     assert (owner["kind"], owner["name"], owner["controller"]) == ("AppConnectivityTemplate", platform.name, True)
     assert DENY in onboarded.policies()
+    status = eventually(lambda: platform.reports("RolledOut", readyCount=1))
     platform.wait_ready()
-    assert platform.status()["readyNamespaces"] == "1/1"
+    assert status["readyNamespaces"] == "1/1"
 
 
 def test_namespaces_that_had_the_label_before_get_it_too(platform: Platform, new_team: Callable[..., Team]) -> None:
@@ -57,8 +71,9 @@ def test_namespaces_that_had_the_label_before_get_it_too(platform: Platform, new
     for team in teams:
         eventually(functools.partial(platform.object, team))
         team.wait_ready(platform.name)
+    status = eventually(lambda: platform.reports("RolledOut", readyCount=3))
     platform.wait_ready()
-    assert {key: platform.status()[key] for key in ("selectedCount", "updatedCount", "readyCount", "failedCount")} == {
+    assert {key: status[key] for key in ("selectedCount", "updatedCount", "readyCount", "failedCount")} == {
         "selectedCount": 3,
         "updatedCount": 3,
         "readyCount": 3,
@@ -84,7 +99,7 @@ def test_only_the_templates_object_goes_with_the_label(platform: Platform, onboa
     eventually(lambda: not any(platform.name in name for name in onboarded.policies()))
     assert onboarded.get("appconn", "ours")
     assert {"ours.a-to-b.ingress", DENY} <= set(onboarded.policies())
-    assert platform.status()["selectedCount"] == 0
+    eventually(lambda: platform.status()["selectedCount"] == 0)
 
 
 def test_nothing_is_left_when_the_label_goes(platform: Platform, onboarded: Team) -> None:
@@ -99,14 +114,15 @@ def test_policies_go_before_the_object_so_that_they_go_in_their_order(platform: 
     platform.take_label(onboarded)
     eventually(lambda: not platform.object(onboarded) and not onboarded.policies())
 
-    verbs = [
-        (write["verb"], write["objectRef"]["resource"])
-        for write in onboarded.plane.writes(user=USER, since=since)
-        if write["objectRef"].get("namespace") == onboarded.namespace and "subresource" not in write["objectRef"]
-    ]
-    deletions = [place for place, write in enumerate(verbs) if write == ("delete", "networkpolicies")]
+    def verbs() -> list[tuple[str, str]]:
+        found = [w for w in _writes_in(onboarded, since=since) if "subresource" not in w["objectRef"]]
+        return [(write["verb"], write["objectRef"]["resource"]) for write in found]
+
+    gone = ("delete", "appconnectivities")
+    eventually(lambda: gone in verbs(), what="the audit log has it")
+    deletions = [place for place, write in enumerate(verbs()) if write == ("delete", "networkpolicies")]
     assert deletions
-    assert verbs.index(("delete", "appconnectivities")) > max(deletions)
+    assert verbs().index(gone) > max(deletions)
     assert any("does not select this namespace any more" in event["message"] for event in onboarded.events("Audit"))
 
 
@@ -120,8 +136,7 @@ def test_a_changed_template_reaches_every_namespace(platform: Platform, new_team
 
     for team in teams:
         eventually(functools.partial(_has, platform, team, flow("frontend", "api", 9090)))
-    eventually(lambda: platform.status()["readyCount"] == 3)
-    assert platform.ready()["reason"] == "RolledOut"
+    eventually(lambda: platform.reports("RolledOut", readyCount=3))
 
 
 def test_a_rollout_is_bounded(
@@ -178,11 +193,11 @@ def test_a_namespace_that_can_not_be_rendered_keeps_what_it_has_and_is_named(
     platform.apply(flow("{{ namespace.labels.tier }}", "api", 9090))
 
     eventually(lambda: platform.flows(good) == [flow("web", "api", 9090)])
-    eventually(lambda: platform.ready().get("reason") == "NamespacesFailed")
+    status = eventually(lambda: platform.reports("NamespacesFailed"))
     assert platform.flows(bad) == [flow("web", "api", 8080)]
     assert bad.condition(platform.name, "Ready")["status"] == "True"
     assert "has no 'tier'" in eventually(lambda: bad.events("RenderFailed"))[0]["message"]
-    assert platform.status()["failures"] == [
+    assert status["failures"] == [
         {
             "namespace": bad.namespace,
             "reason": "RenderFailed",
@@ -190,7 +205,7 @@ def test_a_namespace_that_can_not_be_rendered_keeps_what_it_has_and_is_named(
             " namespace.labels has no 'tier'",
         }
     ]
-    assert platform.status()["readyNamespaces"] == "1/2"
+    assert status["readyNamespaces"] == "1/2"
 
 
 def test_an_object_of_the_team_with_this_name_is_left_alone(platform: Platform, team: Team) -> None:
@@ -312,7 +327,7 @@ def test_an_edited_object_is_put_back_and_its_policies_stand_all_the_while(
         f"AppConnectivity {platform.name} was changed {who} and has been put back, as its template says"
     )
     onboarded.wait_ready(platform.name)
-    assert writes(onboarded.plane, since=since, resource="networkpolicies") == []
+    assert policy_writes(onboarded, since=since) == []
 
 
 def test_a_deleted_object_is_put_back(platform: Platform, onboarded: Team) -> None:
@@ -412,7 +427,7 @@ def test_a_namespace_whose_object_is_refused_holds_up_no_other(
 
     eventually(lambda: platform.object(second))
     second.wait_ready(platform.name)
-    eventually(lambda: platform.status()["readyNamespaces"] == "1/2")
+    eventually(lambda: platform.status().get("readyNamespaces") == "1/2")
     assert [(row["namespace"], row["reason"]) for row in platform.status()["failures"]] == [
         (first.namespace, "WriteFailed")
     ]
@@ -472,7 +487,7 @@ def test_whoever_keeps_editing_it_does_not_get_it_switched_off(platform: Platfor
         assert DENY in onboarded.policies()
 
     eventually(lambda: platform.object(onboarded)["spec"]["mode"] == "Enforce", within=2)
-    assert writes(onboarded.plane, since=since, resource="networkpolicies") == []
+    assert policy_writes(onboarded, since=since) == []
 
 
 def test_whoever_edits_it_all_the_time_does_not_get_its_word_into_the_policies(
@@ -498,12 +513,12 @@ def test_an_object_of_the_team_goes_on_beside_it(platform: Platform, onboarded: 
     assert "ours.a-to-b.ingress" in onboarded.policies()
 
 
-def test_a_template_that_means_nothing_changes_nothing(platform: Platform, onboarded: Team) -> None:
+def test_a_template_that_means_nothing_changes_nothing(platform: Platform, rolled_out: Team) -> None:
     platform.apply(flow("{{ nobody.knows }}", "api", 8080))
 
     eventually(lambda: platform.ready().get("reason") == "Invalid")
     assert "nobody is not known here" in platform.ready()["message"]
-    assert platform.flows(onboarded) == [flow("frontend", "api", 8080)]
+    assert platform.flows(rolled_out) == [flow("frontend", "api", 8080)]
     assert (platform.status()["selectedCount"], platform.status()["readyNamespaces"]) == (1, "0/1")
 
 
@@ -580,21 +595,14 @@ def test_a_namespace_that_is_ending_is_no_failure(platform: Platform, team: Team
     team.plane.kubectl("patch", "configmap", "held", "-n", team.namespace, "-p", '{"metadata":{"finalizers":null}}')
 
 
-def test_at_rest_nothing_is_written(platform: Platform, onboarded: Team) -> None:
-    platform.wait_ready()
-    since = len(onboarded.plane.writes(user=USER))
+def test_at_rest_nothing_is_written(platform: Platform, rolled_out: Team) -> None:
+    time.sleep(1)  # Events come after the status
+    since = len(rolled_out.plane.writes(user=USER))
 
-    platform.annotate(onboarded, "unrelated=yes")
+    platform.annotate(rolled_out, "unrelated=yes")
     time.sleep(1)
 
-    assert onboarded.plane.writes(user=USER, since=since) == []
-
-
-@pytest.fixture
-def rolled_out(platform: Platform, onboarded: Team) -> Team:
-    """The same, where the template's status says so, too."""
-    platform.wait_ready()
-    return onboarded
+    assert rolled_out.plane.writes(user=USER, since=since) == []
 
 
 def test_a_restarted_operator_writes_nothing(rolled_out: Team, installed_operator: Callable[..., Operator]) -> None:

@@ -142,7 +142,7 @@ def test_audit_shuts_no_door_and_opens_those_that_were_shut(scene: Scene) -> Non
 
 
 def test_a_flow_is_closed_when_its_time_is_over_and_nobody_has_to_do_anything(scene: Scene) -> None:
-    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=15)
+    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=20)
     guest = flow("other", "api", 9090, expirationTime=end.strftime("%Y-%m-%dT%H:%M:%SZ"))
     scene.declare(declares("shop", DOOR, guest))
     scene.prove(OPEN, "shop/other -> shop/api : TCP 9090")

@@ -65,14 +65,17 @@ def at_work(lab: WireLab) -> Iterator[Operator]:
         running.kill()
 
 
-def await_writes(lab: WireLab, number: int, *, seconds: float = 15) -> bool:
-    """Until the API server has answered that many writes of the operator; False where it has not by then."""
+def await_writes(lab: WireLab, number: int, *, seconds: float = 15, of: Operator | None = None) -> bool:
+    """Until the API server has answered that many writes of the operator; False where it has not by then. The time
+    begins when the operator is ready, where it is given."""
     end, rest = time.monotonic() + seconds, ""
     with lab.plane.audit_log.open() as log:
         log.seek(0, 2)
-        while number > 0 and time.monotonic() < end:
+        while number > 0 and (of or time.monotonic() < end):
             *lines, rest = (rest + log.read()).split("\n")
             number -= sum(USER in line and any(f'"verb":"{verb}"' in line for verb in WRITES) for line in lines)
+            if of and of.get("/readyz")[0] == 200:
+                of, end = None, time.monotonic() + seconds
             time.sleep(0.001)
     return number <= 0
 
@@ -88,8 +91,8 @@ def killed_after(lab: WireLab, number: int) -> set[str]:
 def killed_whenever_it_writes(lab: WireLab) -> int:
     """How many operators were killed after their first write, until one had nothing to write any more."""
     for kills in range(MANY_KILLS):
-        with at_work(lab):
-            if not await_writes(lab, 1, seconds=4):
+        with at_work(lab) as running:
+            if not await_writes(lab, 1, seconds=4, of=running):
                 assert kills, "there was nothing to write from the first"
                 return kills
     raise AssertionError(f"{MANY_KILLS} operators were not enough")
