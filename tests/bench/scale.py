@@ -28,6 +28,7 @@ BULK, BULK_NAMESPACES = 1000, 20
 # One by one, at rest: when what was written of the one before is over, its Events too.
 ONE_BY_ONE, PAUSE_SECONDS = 200, 0.2
 GROWTH, GROWTH_NAMESPACES = (100, 1000, 10_000), 500
+GROWTH_TIMES, GROWTH_PAUSE_SECONDS, STARTS = 5, 3, 3
 BIG = 1000
 CHURN_SECONDS, CHURN_A_SECOND, CHURN_NAMESPACES = 60, 500, 200
 BARE_CHURN_SECONDS = 20
@@ -90,6 +91,7 @@ def _beside_bare_writes(plane: ControlPlane, results: Results) -> None:
     install(plane)
     running = Operator(plane)
     running.wait_ready()
+    time.sleep(10)  # the sweeps of its start are over
 
     async def operated() -> tuple[float, list[float], Churn, list[Body]]:
         async with bench(plane) as at:
@@ -234,30 +236,38 @@ def _grown(plane: ControlPlane, results: Results) -> None:
     for count in GROWTH[1:]:
         what = f"an object, where there are {count} of them, beside {GROWTH[0]}"
         results.ratio(what, results.growth[count], least, at_most=1.3)
-    running.stop()
-    everything = asyncio.run(_list_everything(plane))
     before = len(plane.writes(user=USER))
-    fresh = Operator(plane)
-    took = _start(fresh)
-    results.ratio(
-        f"start on {GROWTH[-1]} objects, from its first answer until each is judged, beside listing them",
-        took,
-        everything,
-        at_most=2,
-    )
-    time.sleep(90)  # the watches have begun, and the second sweep is over
-    cpu = cpu_seconds(fresh.process.pid)
-    time.sleep(REST_SECONDS)
-    used = 100 * (cpu_seconds(fresh.process.pid) - cpu) / REST_SECONDS
-    results.limit(f"CPU in {REST_SECONDS} s of rest, sweeps included", used, "% of a core", at_most=2)
-    results.limit("writes since its start", len(plane.writes(user=USER)) - before, "writes", at_most=0)
-    resident = rss_megabytes(fresh.process.pid)
+    running = _started_anew(plane, running, results)
+    _at_rest(running, results)
+    results.limit("writes since the starts", len(plane.writes(user=USER)) - before, "writes", at_most=0)
+    resident = rss_megabytes(running.process.pid)
     results.limit(f"memory (RSS) with {GROWTH[-1]} objects", resident, "MB", at_most=250)
     asyncio.run(_add_pods(plane))
     time.sleep(30)  # all was heard of
-    more = rss_megabytes(fresh.process.pid) - resident
+    more = rss_megabytes(running.process.pid) - resident
     results.limit(f"more of it with {PODS} Pods behind Services", more, "MB", at_most=5)
-    fresh.stop()
+    running.stop()
+
+
+def _started_anew(plane: ControlPlane, running: Operator, results: Results) -> Operator:
+    """The last one that was started."""
+    listed, took = [], []
+    for _ in range(STARTS):
+        running.stop()
+        listed.append(asyncio.run(_list_everything(plane)))
+        running = Operator(plane)
+        took.append(_start(running))
+    what = f"start on {GROWTH[-1]} objects, from its first answer until each is judged, beside listing them"
+    results.ratio(what, statistics.median(took), statistics.median(listed), at_most=2)
+    return running
+
+
+def _at_rest(running: Operator, results: Results) -> None:
+    time.sleep(90)  # the watches have begun, and the second sweep is over
+    cpu = cpu_seconds(running.process.pid)
+    time.sleep(REST_SECONDS)
+    used = 100 * (cpu_seconds(running.process.pid) - cpu) / REST_SECONDS
+    results.limit(f"CPU in {REST_SECONDS} s of rest, sweeps included", used, "% of a core", at_most=2)
 
 
 async def _add_pods(plane: ControlPlane) -> None:
@@ -281,16 +291,22 @@ async def _add_slice(at: Bench, number: int) -> None:
 
 
 async def _grow(plane: ControlPlane, results: Results) -> None:
-    """Timed are so many objects at the end of each stage, beside all that are there already."""
+    """Timed are some times so many objects, at rest, beside all that are there already."""
     async with bench(plane) as at:
-        done: list[Place] = []
-        everything = places("grow", objects=GROWTH[-1], namespaces=GROWTH_NAMESPACES)
-        await at.make_namespaces({namespace for namespace, _ in everything})
+        left = places("grow", objects=GROWTH[-1] + GROWTH_TIMES * GROWTH[0], namespaces=GROWTH_NAMESPACES)
+        await at.make_namespaces({namespace for namespace, _ in left})
+        done = 0
         for count in GROWTH:
-            await _create_in_turn(at, everything[len(done) : count - GROWTH[0]])
-            last = everything[count - GROWTH[0] : count]
-            results.growth[count] = await timed(create(at, last)) / len(last)
-            done = everything[:count]
+            await _create_in_turn(at, [left.pop(0) for _ in range(count - GROWTH[0] - done)])
+            batches = [[left.pop(0) for _ in range(GROWTH[0])] for _ in range(GROWTH_TIMES)]
+            results.growth[count] = statistics.median([await _cost(at, batch) for batch in batches])
+            done = count + (GROWTH_TIMES - 1) * GROWTH[0]
+
+
+async def _cost(at: Bench, wanted: list[Place]) -> float:
+    """Seconds an object."""
+    await asyncio.sleep(GROWTH_PAUSE_SECONDS)
+    return await timed(create(at, wanted)) / len(wanted)
 
 
 async def _create_in_turn(at: Bench, wanted: list[Place]) -> None:
@@ -307,13 +323,13 @@ async def _listed(at: Bench, kind: Any) -> None:
     await at.client.list(kind)
 
 
-def _start(fresh: Operator) -> float:
+def _start(running: Operator) -> float:
     """Seconds from when its probes answer to when each namespace has been passed over."""
-    while not fresh.get("/readyz")[0]:
+    while not running.get("/readyz")[0]:
         time.sleep(0.01)
     begin = time.perf_counter()
-    fresh.wait_ready()
-    while fresh.metric("appconnectivity_reconciles_total", result="ok") < GROWTH_NAMESPACES:
+    running.wait_ready()
+    while running.metric("appconnectivity_reconciles_total", result="ok") < GROWTH_NAMESPACES:
         time.sleep(0.05)
     return time.perf_counter() - begin
 

@@ -92,7 +92,6 @@ def test_it_stops_gracefully_in_the_middle_of_work(plane: ControlPlane, team: Te
     applying.join()
 
     assert (code, seconds < STOP_SECONDS) == (0, True), f"{code} after {seconds:.1f} s"
-    print([x[:3000] for x in running.log.read_text().splitlines() if "Traceback" in x])
     assert "Traceback" not in running.log.read_text()
     assert len(team.policies()) < 2 * MANY, "it was too late to be in the middle"
 

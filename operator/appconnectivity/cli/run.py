@@ -123,7 +123,8 @@ async def _ended(watches: asyncio.Task[int]) -> int:
     """The exit code of the watches; 0 where they had to be cut. Stopped in its first moments, kopf waits for a task of
     its own that nobody ends."""
     await asyncio.wait([watches], timeout=_WATCHES_SECONDS)
-    watches.cancel()
+    if watches.cancel():
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # no word of what kopf leaves unfinished
     (end,) = await asyncio.gather(watches, return_exceptions=True)
     return end if isinstance(end, int) else 0
 

@@ -53,6 +53,12 @@ class Store:
         groups = self._packed.values() if namespace is None else [self._packed.get(namespace, {})]
         return [_body(packed.text) for group in groups for packed in group.values()]
 
+    def saying(self, word: str) -> list[dict[str, Any]]:
+        """Those that have this word of plain ASCII anywhere."""
+        text = word.encode()
+        packs = (packed for group in self._packed.values() for packed in group.values())
+        return [_body(packed.text) for packed in packs if text in packed.text]
+
     def keys(self, namespace: str | None = None) -> list[tuple[str, str]]:
         """Namespaces and names, of one namespace or all."""
         places = self._packed.keys() if namespace is None else [namespace]

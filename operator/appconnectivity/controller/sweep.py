@@ -220,7 +220,7 @@ class Sweeper:
     def _queue_all(self, found: Mapping[Kind, Store]) -> None:
         objects, policies = found[APP_CONNECTIVITY], found[NETWORK_POLICY]
         templates = found[TEMPLATE].bodies() if TEMPLATE in found else []
-        for template in sorted({body["metadata"]["name"] for body in templates} | _templates_of(objects.bodies())):
+        for template in sorted({body["metadata"]["name"] for body in templates} | _templates_of(objects)):
             self.templates.add(template, patient=True)
         without = {*policies.namespaces} - {*objects.namespaces}
         left_over = {name for name in without if any(map(_may_be_ours, policies.bodies(name)))}
@@ -251,6 +251,7 @@ def _may_be_ours(policy: Body) -> bool:
     return is_ours(policy) or is_marked(policy)
 
 
-def _templates_of(objects: list[dict[str, Any]]) -> set[str]:
+def _templates_of(objects: Store) -> set[str]:
     """The templates that objects say they are of."""
-    return {name for body in objects if (name := (body["metadata"].get("labels") or {}).get(naming.TEMPLATE_LABEL))}
+    maybe = objects.saying(naming.TEMPLATE_LABEL)
+    return {name for body in maybe if (name := (body["metadata"].get("labels") or {}).get(naming.TEMPLATE_LABEL))}

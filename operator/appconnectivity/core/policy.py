@@ -188,9 +188,12 @@ def is_marked(body: Mapping[str, Any]) -> bool:
 
 def owners_of(body: Mapping[str, Any]) -> tuple[Owner, ...]:
     """The owners of our kind, of any version, sorted."""
+    return tuple(Owner(*owner) for owner in sorted(_owned_by(body)))
+
+
+def _owned_by(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     references = body["metadata"].get("ownerReferences") or ()
-    ours = filter(_is_to_our_kind, references)
-    return tuple(sorted((Owner(r["name"], r["uid"]) for r in ours), key=lambda owner: (owner.name, owner.uid)))
+    return {(reference["name"], reference["uid"]) for reference in references if _is_to_our_kind(reference)}
 
 
 def _is_to_our_kind(reference: Mapping[str, Any]) -> bool:
@@ -211,7 +214,7 @@ def matches(policy: Policy, body: Mapping[str, Any]) -> bool:
         body.get("spec") == policy.spec
         and policy.labels.items() <= labels.items()
         and policy.annotations.items() <= annotations.items()
-        and set(owners_of(body)) == {owner for owner in policy.owners if owner.uid}
+        and _owned_by(body) == {(owner.name, owner.uid) for owner in policy.owners if owner.uid}
     )
 
 
