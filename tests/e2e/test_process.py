@@ -108,14 +108,21 @@ def test_what_a_stopped_one_left_is_finished_by_the_next(plane: ControlPlane, te
     assert second.stop()[0] == 0
 
 
-def test_it_stops_soon_in_its_first_moments(plane: ControlPlane, team: Team) -> None:
+@pytest.mark.parametrize(
+    ("probe", "answers"),
+    [pytest.param("/healthz", (200, 500), id="as-it-listens"), pytest.param("/readyz", (200,), id="as-it-is-ready")],
+)
+def test_it_stops_soon_in_its_first_moments(
+    plane: ControlPlane, team: Team, probe: str, answers: tuple[int, ...]
+) -> None:
     team.connect("shop", flow("web", "api", 8080))
     running = Operator(plane)
-    eventually(lambda: running.get("/healthz")[0])
+    eventually(lambda: running.get(probe)[0] in answers)
 
     code, seconds = running.stop()
 
     assert (code, seconds < STOP_SECONDS / 2) == (0, True), f"{code} after {seconds:.1f} s"
+    assert "Traceback" not in running.log.read_text()
 
 
 def test_an_idle_one_stops_at_once(operator: Operator) -> None:

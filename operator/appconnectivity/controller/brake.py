@@ -53,7 +53,8 @@ class Brake:
         together = len(since) + self.held + sum(count for _, count in self._released)
         apart = SOON_SECONDS if together <= max(FREELY, SHARE * total) else APART_SECONDS
         waiting = {name: at for name, at in since.items() if now - at < apart}
-        self._released += [(now, len(since) - len(waiting))]
+        if released := len(since) - len(waiting):
+            self._released.append((now, released))
         if not waiting:
             return steps, 0.0
         self._waiting[namespace] = waiting
