@@ -38,4 +38,6 @@ class Results:
 
 
 def _seconds(value: float) -> str:
+    if value < 0.001:
+        return f"{value * 1_000_000:.1f} µs"
     return f"{value * 1000:.1f} ms" if value < 1 else f"{value:.2f} s"
