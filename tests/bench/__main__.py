@@ -16,7 +16,8 @@ DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
 _HEAD = """# {title}, measured
 
 Written by `make bench`. The bare writes are the same objects, written by the same client with nothing read and nothing
-decided, on the same control plane in the same run: only the ratio says something, the times are the machine's.
+decided, on the same control plane in the same run. Where there is a ratio, only that says something: times are the
+machine's.
 The operator runs with `--adoption-seconds 0`: by default a namespace that had no policies is kept open for ten seconds
 before it is Ready.
 

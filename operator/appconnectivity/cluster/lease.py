@@ -121,7 +121,7 @@ class Lease:
             "leaseDurationSeconds": int(LEASE_SECONDS) if holder else 1,
             "acquireTime": before.get("acquireTime", now) if stays else now,
             "renewTime": now,
-            "leaseTransitions": before.get("leaseTransitions", 0) + (not stays),
+            "leaseTransitions": before.get("leaseTransitions", 0) + bool(before and holder and not stays),
         }
 
     async def _in_time(self, act: Callable[[], Any]) -> bool:
