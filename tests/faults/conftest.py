@@ -23,6 +23,7 @@ __all__ = ["new_team", "team"]  # fixtures: namespaces of ``installed``
 
 # Retries, repairs and changes of the tests' own together.
 MOST_WRITES = 12
+LAST_SWEEP = "appconnectivity_last_sweep_timestamp_seconds"
 BYSTANDER = {
     "apiVersion": "networking.k8s.io/v1",
     "kind": "NetworkPolicy",
@@ -63,8 +64,7 @@ class Patient:
 
     def wait_until_no_sweep_is_near(self) -> None:
         """Those of the start are over, and watches have not listed lately: what heals now was told of by a watch."""
-        name = "appconnectivity_last_sweep_timestamp_seconds"
-        eventually(lambda: time.time() - self.operator.metric(name) > GAP_SECONDS + 1, within=30)
+        eventually(lambda: time.time() - self.operator.metric(LAST_SWEEP) > GAP_SECONDS + 1, within=30)
 
     def deleted(self, *, since: float = 0.0) -> list[str]:
         """The names of what it has asked to delete; ``since`` is a time.monotonic()."""

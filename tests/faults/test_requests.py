@@ -11,13 +11,12 @@ from cluster import faults
 from cluster.faults import Act
 from cluster.operator import USER
 from e2e.conftest import Team, eventually, flow
-from faults.conftest import Patient
+from faults.conftest import LAST_SWEEP, Patient
 
 POLICIES = r"/networkpolicies"
 ISOLATION = {"appconnectivity.allow-dns", "appconnectivity.default-deny"}
 STATUS = r"/appconnectivities/[^/]+/status$"
 NAMESPACES = r"/namespaces$"
-LAST_SWEEP = "appconnectivity_last_sweep_timestamp_seconds"
 OBJECTS = r"/namespaces/[^/]+/appconnectivities$"
 
 

@@ -16,7 +16,7 @@ from cluster import faults
 from cluster.faults import Act, FaultProxy, Rule
 from e2e.conftest import Team, appconn, eventually, flow
 from e2e.test_deletion import GC_SECONDS
-from faults.conftest import Patient
+from faults.conftest import LAST_SWEEP, Patient
 
 # One of each kind that the operator watches, and kopf's own of CRDs.
 WATCHES = 7
@@ -26,7 +26,6 @@ DIRECTIONS = ("egress", "ingress")
 ISOLATION = {"appconnectivity.default-deny", "appconnectivity.allow-dns"}
 POLICIES = r"/networkpolicies"
 MANY = 30
-LAST_SWEEP = "appconnectivity_last_sweep_timestamp_seconds"
 HALF_A_LINE = b'{"type":"MODIFIED","object":{"kind":"NetworkPolicy","metad'
 
 
@@ -44,6 +43,13 @@ def release(patient: Patient, rule: Rule) -> None:
     gone = patient.proxy.rule(faults.answered(faults.error_event(410)), "watch", times=WATCHES)
     patient.proxy.cut("watch")
     eventually(lambda: gone.hits == WATCHES)
+
+
+def connect_at_rest(patient: Patient, team: Team) -> None:
+    """One flow, whose policies only watches look after from now on."""
+    team.connect("shop", flow("frontend", "api", 8080))
+    team.wait_ready()
+    patient.wait_until_no_sweep_is_near()
 
 
 def test_what_happened_while_watches_were_interrupted_is_found_by_listing_anew(patient: Patient, team: Team) -> None:
@@ -158,9 +164,7 @@ def test_silent_watches_are_given_up_and_what_they_have_missed_is_found(
     new_patient: Callable[..., Patient], team: Team
 ) -> None:
     patient = new_patient(sabotage="impatient")
-    team.connect("shop", flow("frontend", "api", 8080))
-    team.wait_ready()
-    patient.wait_until_no_sweep_is_near()
+    connect_at_rest(patient, team)
     silence = interrupt(patient, faults.held)
     team.delete("networkpolicy", EGRESS)
     eventually(lambda: silence.hits >= 2 * WATCHES, what="all are asked for anew")
@@ -175,9 +179,7 @@ def test_who_stood_still_for_longer_than_watches_last_is_no_zombie(
     new_patient: Callable[..., Patient], team: Team
 ) -> None:
     patient = new_patient(sabotage="impatient")
-    team.connect("shop", flow("frontend", "api", 8080))
-    team.wait_ready()
-    patient.wait_until_no_sweep_is_near()
+    connect_at_rest(patient, team)
     swept = patient.operator.metric(LAST_SWEEP)
     patient.operator.process.send_signal(signal.SIGSTOP)
     team.delete("networkpolicy", EGRESS)
@@ -238,9 +240,7 @@ def test_a_list_whose_next_page_has_expired_is_begun_anew(
 
 
 def test_a_line_that_breaks_off_with_its_connection_is_asked_for_again(patient: Patient, team: Team) -> None:
-    team.connect("shop", flow("frontend", "api", 8080))
-    team.wait_ready()
-    patient.wait_until_no_sweep_is_near()
+    connect_at_rest(patient, team)
     rule = patient.proxy.rule(faults.broken_off(HALF_A_LINE), "watch", path=POLICIES, times=1)
     patient.proxy.cut("watch", path=POLICIES)
     eventually(lambda: rule.hits)
