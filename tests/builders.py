@@ -9,7 +9,6 @@ from typing import Any
 
 from appconnectivity.core import api
 from appconnectivity.core.compile import Compiled, Compiler, FlowResult, ObjectResult
-from appconnectivity.core.earlier import Earlier
 from appconnectivity.core.facts import (
     EndpointPort,
     Endpoints,
@@ -21,6 +20,7 @@ from appconnectivity.core.facts import (
     ServicePort,
 )
 from appconnectivity.core.intent import Intent, parse
+from appconnectivity.core.isolation import Want
 from appconnectivity.core.policy import FIELD_MANAGER, Policy
 from appconnectivity.core.selectors import EVERYTHING, Selector
 
@@ -89,17 +89,13 @@ def compile_(
     standing: Mapping[str, Body] | Sequence[Body] = (),
     now: datetime = NOW,
     options: Options = OPTIONS,
-    earlier: Earlier | None = None,
+    others: Sequence[Want] = (),
 ) -> Compiled:
-    """Compiles objects of one namespace; ``standing`` are live policies, ``earlier`` is asked and told of it."""
+    """Compiles objects of one namespace; ``standing`` are live policies, ``others`` what further objects ask for."""
     live = standing if isinstance(standing, Mapping) else {body["metadata"]["name"]: body for body in standing}
     known = facts if facts is not None else globals()["facts"]()
-    before = earlier.results(known) if earlier is not None else {}
-    compiler = Compiler(facts=known, options=options, now=now, standing=live, earlier=before)
-    compiled = compiler.compile([parse(body, default_app_label=options.app_label) for body in bodies])
-    if earlier is not None:
-        earlier.keep(known, compiled)
-    return compiled
+    compiler = Compiler(facts=known, options=options, now=now, standing=live, others=others)
+    return compiler.compile([parse(body, default_app_label=options.app_label) for body in bodies])
 
 
 def observed(compiled: Compiled) -> list[Body]:

@@ -11,12 +11,12 @@ from typing import Any, cast
 import pytest
 
 from appconnectivity.cluster.apply import Applied, Applier
-from appconnectivity.cluster.client import Client
 from appconnectivity.cluster.observe import Observation, Observer
 from appconnectivity.cluster.report import Reporter
 from appconnectivity.controller.brake import Brake
 from appconnectivity.controller.metrics import Metrics
 from appconnectivity.controller.reconcile import Reconciler
+from appconnectivity.controller.telling import Teller
 from appconnectivity.controller.triggers import Triggers
 from appconnectivity.core import api
 from appconnectivity.core.compile import Compiled
@@ -48,19 +48,10 @@ class FakeReporter:
 async def test_the_event_of_an_own_status_is_news_only_if_it_tells_of_another_spec(
     generation: int, concerned: set[str]
 ) -> None:
-    client, triggers = cast("Client", None), Triggers()
-    reconciler = Reconciler(
-        observer=cast("Observer", None),
-        applier=Applier(client),
-        reporter=cast("Reporter", FakeReporter(generation)),
-        triggers=triggers,
-        metrics=Metrics(),
-        options=OPTIONS,
-        brake=Brake(is_gone=lambda _: True),
-        monotonic=time.monotonic,
-    )
+    triggers = Triggers()
+    teller = Teller(cast("Reporter", FakeReporter(generation)), triggers, Metrics())
     body = obj(generation=1)
-    await reconciler._write_status(body, {})
+    await teller.status(body, {})
 
     event = body | {"metadata": body["metadata"] | {"resourceVersion": "8"}}
     assert triggers.concerned(api.PLURAL, event) == concerned
@@ -107,7 +98,7 @@ def reconciler(observer: FakeObserver, applier: FakeApplier) -> Reconciler:
     return Reconciler(
         observer=cast("Observer", observer),
         applier=cast("Applier", applier),
-        reporter=cast("Reporter", FakeReporter(1)),
+        teller=Teller(cast("Reporter", FakeReporter(1)), Triggers(), Metrics()),
         triggers=Triggers(),
         metrics=Metrics(),
         options=OPTIONS,

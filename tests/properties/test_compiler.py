@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from appconnectivity.core import api
 from appconnectivity.core.compile import Compiled
-from appconnectivity.core.earlier import Earlier
 from appconnectivity.core.facts import ServicePort
 from appconnectivity.core.findings import FlowState
 from appconnectivity.core.plan import plan
@@ -64,23 +63,6 @@ def test_the_order_of_objects_does_not_matter(one: Any, other: Any) -> None:
     other = other | {"metadata": other["metadata"] | {"name": "other", "uid": "uid-other"}}
 
     assert bytes_of(compiled_of(one, other)) == bytes_of(compiled_of(other, one))
-
-
-OTHERS = facts(DB, EXT, THERE, labels=FACTS.labels, peers={"data": peer(name="data", team="blue")})
-WORLDS = (facts(DB, EXT), facts(EXT, DB), facts(DB), facts(EXT, labels={"team": "blue"}), FACTS, OTHERS)
-
-
-@given(
-    st.lists(objects, min_size=1, max_size=3),
-    st.lists(st.tuples(st.sampled_from(WORLDS), st.integers(0, 3), st.booleans()), min_size=2, max_size=4),
-)
-def test_what_it_came_to_before_does_not_matter(bodies: list[Any], rounds: list[Any]) -> None:
-    """The same objects again and again; the facts change, days go by, and policies stand or do not."""
-    bodies = [body | {"metadata": body["metadata"] | {"name": f"o-{n}"}} for n, body in enumerate(bodies)]
-    earlier, standing = Earlier(), observed(compile_(*bodies, facts=FACTS))
-    for world, days, stands in rounds:
-        seen = {"facts": world, "now": NOW + timedelta(days=days), "standing": standing if stands else ()}
-        assert compile_(*bodies, **seen, earlier=earlier) == compile_(*bodies, **seen)
 
 
 def _reversed(value: Any) -> Any:

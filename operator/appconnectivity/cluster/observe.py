@@ -22,21 +22,24 @@ from appconnectivity.cluster.kinds import (
 from appconnectivity.cluster.reads import Reads
 from appconnectivity.core.facts import Endpoints, Facts, Options, Peer, Service
 from appconnectivity.core.intent import Intent, parse
-from appconnectivity.core.references import References, references, services_of_grants
+from appconnectivity.core.references import References, references, services_of_grants, together
 from appconnectivity.core.selectors import Selector
+from appconnectivity.core.settled import Settled
 
 Body = Mapping[str, Any]
 
 NODE_LOCAL_DNS = ("kube-system", "node-local-dns")
 # The node-local cache is not watched: that it comes or goes is known so much later.
 DNS_SECONDS = 10.0
+NONE_SETTLED = Settled()
 
 Dns = tuple[tuple[Service, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One namespace at one moment. ``bodies`` are its AppConnectivity objects that are not being deleted."""
+    """One namespace at one moment. ``bodies`` are its AppConnectivity objects that are not being deleted; ``intents``
+    what they say, and ``policies`` what stands, but for those that have ``settled``."""
 
     namespace: str
     bodies: tuple[Body, ...]
@@ -44,6 +47,7 @@ class Observation:
     intents: tuple[Intent, ...]
     references: References
     facts: Facts
+    settled: Settled = NONE_SETTLED
 
 
 @dataclass(frozen=True)
@@ -74,35 +78,44 @@ class Observer:
         self._dns_changes = 0
 
     async def observe(
-        self, namespace: str, reads: Reads, *, refer: Callable[[str, References], None] = lambda *_: None
+        self,
+        namespace: str,
+        reads: Reads,
+        *,
+        refer: Callable[[str, References], None] = lambda *_: None,
+        settled: Settled = NONE_SETTLED,
     ) -> Observation | None:
         """The namespace as ``reads`` have it, or None where it is gone or being deleted. Raises errors.ClusterError.
 
         ``recent`` reads are enough for what adds: its objects and policies are not older than any event or own write.
         What takes away has to know what there is ``now``. ``refer`` is told what will be looked up before it is, so
-        that no change in between goes unnoticed.
+        that no change in between goes unnoticed. ``settled`` are those that had.
         """
         body, objects, policies = await asyncio.gather(
             reads.get(NAMESPACE, name=namespace),
-            reads.list(APP_CONNECTIVITY, namespace=namespace),
-            reads.list(NETWORK_POLICY, namespace=namespace),
+            reads.packed(APP_CONNECTIVITY, namespace),
+            reads.packed(NETWORK_POLICY, namespace),
         )
         if body is None or body["metadata"].get("deletionTimestamp"):
             return None
-        bodies = _existing(objects)
-        intents = self._parse(bodies)
-        wanted = references(intents)
+        bodies = _existing(objects.bodies())
+        settled = settled.still(objects.by_name(namespace), policies.by_name(namespace))
+        intents = self._parse(body for body in bodies if body["metadata"]["name"] not in settled.objects)
+        wanted = together([references(intents), settled.references])
         refer(namespace, replace(wanted, pending=True))
         facts = Facts(namespace)
-        if intents:
+        if bodies:
             facts = await self._facts(namespace, reads, labels=_labels(body), wanted=wanted)
+        if not settled.follow_from(facts):
+            settled, intents = NONE_SETTLED, self._parse(bodies)
         return Observation(
             namespace=namespace,
             bodies=tuple(bodies),
-            policies=tuple(policies),
+            policies=tuple(policies.bodies(but=settled.policies)),
             intents=intents,
             references=replace(wanted, namespaces=wanted.namespaces | facts.peers.keys()),
             facts=facts,
+            settled=settled,
         )
 
     async def objects(self, namespace: str) -> list[Body]:

@@ -27,6 +27,9 @@ class Reads(Protocol):
     async def list(self, kind: Kind, *, namespace: str = "", label_selector: str = "") -> Bodies:
         """All of them, never a part."""
 
+    async def packed(self, kind: Kind, namespace: str) -> Store:
+        """All in this namespace, for who needs not each."""
+
     async def within(self, kind: Kind, namespaces: Collection[str]) -> dict[str, Bodies]:
         """All in these namespaces, by namespace."""
 
@@ -42,6 +45,9 @@ class Recent:
 
     async def list(self, kind: Kind, *, namespace: str = "", label_selector: str = "") -> Bodies:
         return await self.client.list(kind, namespace=namespace, label_selector=label_selector, recent=True)
+
+    async def packed(self, kind: Kind, namespace: str) -> Store:
+        return Store(await self.list(kind, namespace=namespace))
 
     async def within(self, kind: Kind, namespaces: Collection[str]) -> dict[str, Bodies]:
         lists = await asyncio.gather(*(self.list(kind, namespace=namespace) for namespace in namespaces))
@@ -63,9 +69,12 @@ class Now:
     async def list(self, kind: Kind, *, namespace: str = "", label_selector: str = "") -> Bodies:
         if label_selector:
             return await self.client.list(kind, namespace=namespace, label_selector=label_selector)
+        return (await self.packed(kind, namespace)).bodies()
+
+    async def packed(self, kind: Kind, namespace: str) -> Store:
         listing = await self.client.everything(kind, namespace=namespace)
         self.memory.saw(kind, namespace or None, listing)
-        return listing.store.bodies()
+        return listing.store
 
     async def within(self, kind: Kind, namespaces: Collection[str]) -> dict[str, Bodies]:
         if len(namespaces) <= MANY:
@@ -95,6 +104,11 @@ class Memory:
         if kind not in self._stores or label_selector:
             return await self._otherwise.list(kind, namespace=namespace, label_selector=label_selector)
         return self._stores[kind].bodies(namespace or None)
+
+    async def packed(self, kind: Kind, namespace: str) -> Store:
+        if kind not in self._stores:
+            return await self._otherwise.packed(kind, namespace)
+        return self._stores[kind].part(namespace)
 
     async def within(self, kind: Kind, namespaces: Collection[str]) -> dict[str, Bodies]:
         if kind not in self._stores:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -48,10 +48,16 @@ class Store:
         packed = self._packed.get(namespace, {}).get(name)
         return packed.version if packed else None
 
-    def bodies(self, namespace: str | None = None) -> list[dict[str, Any]]:
-        """Those of one namespace, or all."""
+    def part(self, namespace: str) -> Store:
+        """Those of one namespace, as they are just now."""
+        found = Store()
+        found._packed[namespace] = {**self._packed.get(namespace, {})}
+        return found
+
+    def bodies(self, namespace: str | None = None, *, but: Container[str] = ()) -> list[dict[str, Any]]:
+        """Those of one namespace, or all, ``but`` the ones of these names."""
         groups = self._packed.values() if namespace is None else [self._packed.get(namespace, {})]
-        return [_body(packed.text) for group in groups for packed in group.values()]
+        return [_body(packed.text) for group in groups for name, packed in group.items() if name not in but]
 
     def saying(self, word: str) -> list[dict[str, Any]]:
         """Those that have this word of plain ASCII anywhere."""
@@ -68,6 +74,10 @@ class Store:
     def namespaces(self) -> Collection[str]:
         return {namespace for namespace, group in self._packed.items() if group}
 
+    def by_name(self, namespace: str) -> dict[str, int]:
+        """resourceVersions of those in one namespace, by name."""
+        return {name: packed.version for name, packed in self._packed.get(namespace, {}).items()}
+
     @property
     def versions(self) -> dict[str, int]:
         """resourceVersions by uid."""
@@ -76,7 +86,11 @@ class Store:
 
 def version_of(body: Body) -> int:
     """The resourceVersion as a number, which those of one kind can be compared by (KEP-5504); 0 where it is none."""
-    version = (body.get("metadata") or {}).get("resourceVersion", "")
+    return number((body.get("metadata") or {}).get("resourceVersion", ""))
+
+
+def number(version: str) -> int:
+    """A resourceVersion as ``version_of`` has it."""
     return int(version) if version.isdecimal() else 0
 
 

@@ -28,6 +28,7 @@ from appconnectivity.controller.queue import WorkQueue
 from appconnectivity.controller.reconcile import Reconciler
 from appconnectivity.controller.rollouts import Rollouts
 from appconnectivity.controller.sweep import REMEMBERED, Ledger, Sweeper
+from appconnectivity.controller.telling import Teller
 from appconnectivity.controller.triggers import Triggers, templates_concerned
 from appconnectivity.controller.worker import Result, Worker
 from appconnectivity.settings import Settings
@@ -63,6 +64,7 @@ class Controller:
             clock=time.monotonic,
             ledgers=self._ledgers,
             memory=self._memory,
+            before_passes=self._reconciler.look_at_all,
         )
         over_namespaces = Worker("namespace", self._queue, self._pass, metrics)
         # A pass over a template reads every namespace, so it should not be made for each of them.
@@ -92,7 +94,7 @@ class Controller:
                 clock=time.monotonic,
             ),
             applier=Applier(self._client),
-            reporter=Reporter(self._client),
+            teller=Teller(Reporter(self._client), self._triggers, metrics),
             triggers=self._triggers,
             metrics=metrics,
             options=options,

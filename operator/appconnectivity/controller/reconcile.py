@@ -3,7 +3,6 @@ now, where anything is to be taken away, opened or repaired."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,21 +13,21 @@ from appconnectivity.cluster import errors
 from appconnectivity.cluster.apply import Applied, Applier
 from appconnectivity.cluster.observe import Observation, Observer
 from appconnectivity.cluster.reads import Reads
-from appconnectivity.cluster.report import Reporter
-from appconnectivity.controller.announce import Untold, announce
+from appconnectivity.cluster.store import number, version_of
 from appconnectivity.controller.brake import Brake
 from appconnectivity.controller.decision import Decision
 from appconnectivity.controller.metrics import Metrics
+from appconnectivity.controller.telling import ANOTHER, Teller, Version
 from appconnectivity.controller.triggers import Triggers
 from appconnectivity.controller.worker import Result
-from appconnectivity.core import api, changes, drift, status
+from appconnectivity.core import drift, status
 from appconnectivity.core.compile import Compiled, Compiler
 from appconnectivity.core.drift import Drift, RepairLog
-from appconnectivity.core.earlier import Earlier
 from appconnectivity.core.facts import Options
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.plan import plan
 from appconnectivity.core.policy import is_ours
+from appconnectivity.core.settled import Settled
 from appconnectivity.core.transition import Transition, transition
 
 logger = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ class Reconciler:
 
     observer: Observer
     applier: Applier
-    reporter: Reporter
+    teller: Teller
     triggers: Triggers
     metrics: Metrics
     options: Options
@@ -60,8 +59,7 @@ class Reconciler:
     _written: dict[str, dict[str, str]] = field(default_factory=dict)
     _repairs: dict[str, RepairLog] = field(default_factory=dict)
     _doubted: set[str] = field(default_factory=set)
-    _untold: Untold = field(default_factory=Untold)
-    _earlier: Earlier = field(default_factory=Earlier)
+    _settled: dict[str, Settled] = field(default_factory=dict)
 
     async def reconcile(self, namespace: str) -> Result:
         """One pass. Raises errors.Unavailable where something could not be read: then nothing was concluded."""
@@ -74,6 +72,10 @@ class Reconciler:
         if isinstance(decision, Decision):
             return await self._carry_out(self._braked(decision))
         return decision or self._forget(namespace)
+
+    def look_at_all(self) -> None:
+        """The next pass over each namespace leaves no object out."""
+        self._settled.clear()
 
     async def _decide(self, namespace: str, reads: Reads) -> Decision | Result | None:
         """What to do; a Result where that is nothing, None where there is no such namespace."""
@@ -88,6 +90,9 @@ class Reconciler:
         compiled = self._compile(observation)
         opening = self._transition(observation, compiled)
         steps = plan(compiled, observation.policies, transition=opening.policies, hold=self._held(namespace, compiled))
+        if observation.settled.objects and not steps.is_plain:
+            self._settled.pop(namespace, None)
+            return await self._decide(namespace, reads)
         return Decision(observation, compiled, opening, steps)
 
     def _needs_proof(self, decision: Decision) -> bool:
@@ -125,15 +130,17 @@ class Reconciler:
             return Result(complete=False)
         outcome = self._outcome(decision, applied)
         self._measure(decision, outcome)
-        reported = await self._report(decision, outcome)
+        told = await self.teller.tell(decision, outcome)
+        self._settle(decision, applied, outcome, told)
         # A name that was taken while we wrote is looked at again: by then the plan knows whose it is.
         is_judged = applied.conflicts <= decision.steps.conflicts
-        is_complete = reported and is_judged and not applied.failures
+        is_complete = None not in told.values() and is_judged and not applied.failures
         return Result(is_complete, look_again_seconds=self._look_again(decision))
 
     async def _observe(self, namespace: str, reads: Reads) -> Observation | None:
         try:
-            return await self.observer.observe(namespace, reads, refer=self.triggers.remember)
+            settled = self._settled.get(namespace, Settled()) if self._log(namespace).is_empty else Settled()
+            return await self.observer.observe(namespace, reads, refer=self.triggers.remember, settled=settled)
         except errors.Forbidden as error:  # nothing can be concluded, and trying again won't mend it: somebody has to
             await self._tell_of_blindness(namespace, error)
             raise
@@ -141,10 +148,7 @@ class Reconciler:
     async def _tell_of_blindness(self, namespace: str, error: errors.Forbidden) -> None:
         finding = Finding(Reason.FORBIDDEN, f"{error}; what stands stays as it is until the operator may read this")
         for body in await self.observer.objects(namespace):
-            now = self.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
-            wanted = status.unknown(body, finding, now=now)
-            if wanted != body.get("status"):
-                await self._write_status(body, wanted)
+            await self.teller.unknown(body, finding)
 
     def _compile(self, observation: Observation) -> Compiled:
         standing = {body["metadata"]["name"]: body for body in observation.policies if is_ours(body)}
@@ -153,14 +157,14 @@ class Reconciler:
             options=self.options,
             now=self.clock(),
             standing=standing,
-            earlier=self._earlier.results(observation.facts),
+            others=observation.settled.wants,
         )
-        compiled = compiler.compile(observation.intents)
-        self._earlier.keep(observation.facts, compiled)
-        return compiled
+        return compiler.compile(observation.intents)
 
     def _transition(self, observation: Observation, compiled: Compiled) -> Transition:
         """What keeps the namespace open; not where its policies stood before, as far as we or a status know."""
+        if observation.settled.objects:
+            return Transition()
         counts = [(body.get("status") or {}).get("policyCount", 0) for body in observation.bodies]
         return transition(
             compiled,
@@ -184,7 +188,8 @@ class Reconciler:
     def _record(self, decision: Decision, applied: Applied) -> None:
         """Remembers what we know to stand now, to tell drift from a changed intent in the next pass."""
         namespace = decision.namespace
-        self._written[namespace] = {
+        others, before = decision.observation.settled.policies, self._written.get(namespace, {})
+        self._written[namespace] = {name: digest for name, digest in before.items() if name in others} | {
             policy.name: policy.digest
             for policy in decision.compiled.policies
             if policy.name not in {*applied.failures, *applied.conflicts, *applied.stale}
@@ -194,14 +199,30 @@ class Reconciler:
         for step in applied.written:
             logger.info("%s NetworkPolicy %s/%s", step.action.value, namespace, step.name)
 
+    def _settle(
+        self, decision: Decision, applied: Applied, outcome: status.Outcome, told: Mapping[str, Version]
+    ) -> None:
+        """Remembers what need not be looked at in the next pass."""
+        self._settled.pop(decision.namespace, None)
+        if not outcome.is_plain or decision.steps.held or decision.wait:
+            return
+        observation = decision.observation
+        self._settled[decision.namespace] = observation.settled.and_all_of(
+            decision.compiled,
+            facts=observation.facts,
+            bodies=_versions(observation.bodies) | {name: version or ANOTHER for name, version in told.items()},
+            policies=_versions(observation.policies) | {n: number(text) for n, text in applied.versions.items()},
+        )
+
     def _measure(self, decision: Decision, outcome: status.Outcome) -> None:
-        compiled = decision.compiled
+        compiled, settled = decision.compiled, decision.observation.settled
         flows = (flow for result in compiled.objects for flow in status.flows_as_written(result, outcome))
+        policies = len(compiled.policies) + len(compiled.kept) + len(settled.policies)
         self.metrics.observe_namespace(
             decision.namespace,
-            policies=len(compiled.policies) + len(compiled.kept) - len(outcome.conflicts),
+            policies=policies - len(outcome.conflicts),
             conflicts=len(outcome.conflicts),
-            states=(flow.state.value for flow in flows),
+            states=(state.value for state in (*settled.states, *(flow.state for flow in flows))),
         )
 
     async def _tell_of_drift(self, decision: Decision, applied: Applied, drifts: tuple[Drift, ...]) -> None:
@@ -214,48 +235,10 @@ class Reconciler:
             self.metrics.observe_drift(found.manager)
             logger.warning("%s, in namespace %s", found.sentence, decision.namespace)
             finding = Finding(Reason.DRIFT_REPAIRED, found.sentence)
-            await self._event(decision.bodies[owners[found.name]], finding, warning=True)
+            await self.teller.event(decision.bodies[owners[found.name]], finding, warning=True)
 
     def _outcome(self, decision: Decision, applied: Applied) -> status.Outcome:
         return decision.outcome(applied, repairs=self._log(decision.namespace), now=self.monotonic())
-
-    async def _report(self, decision: Decision, outcome: status.Outcome) -> bool:
-        """Writes every status that has changed; True where all could be written."""
-        written = await asyncio.gather(
-            *(self._report_one(body, wanted) for body, wanted in decision.changed(outcome, now=self.clock())),
-            return_exceptions=True,  # no write may still be under way when the next pass begins
-        )
-        for end in written:
-            if isinstance(end, BaseException):
-                raise end
-        return all(written)
-
-    async def _report_one(self, body: Body, wanted: Mapping[str, Any]) -> bool:
-        is_written = await self._write_status(body, wanted)
-        news = changes.worth_telling(body.get("status") or {}, wanted)
-        for finding, warning in self._untold.of(body, news, is_written=is_written):
-            await self._event(body, finding, warning=warning)
-        return is_written
-
-    async def _write_status(self, body: Body, wanted: Mapping[str, Any]) -> bool:
-        metadata = body["metadata"]
-        try:
-            applied = await self.reporter.status(body, wanted)
-        except errors.NotFound:  # deleted meanwhile
-            return True
-        except errors.Unavailable:
-            raise
-        except errors.ClusterError as error:
-            self.metrics.errors.labels("StatusWrite").inc()
-            logger.warning("status of %s/%s: %s", metadata["namespace"], metadata["name"], error)
-            return isinstance(error, errors.NamespaceGone)
-        if applied.get("generation") == metadata.get("generation"):  # else its event tells of a changed spec, too
-            version = applied["resourceVersion"]
-            self.triggers.expect(api.PLURAL, metadata["namespace"], metadata["name"], version)
-        return True
-
-    async def _event(self, body: Body, finding: Finding, *, warning: bool) -> None:
-        await announce(body, finding, warning=warning, reporter=self.reporter, metrics=self.metrics)
 
     def _look_again(self, decision: Decision) -> float | None:
         repairs, now = self._log(decision.namespace), self.monotonic()
@@ -268,7 +251,7 @@ class Reconciler:
     def _forget(self, namespace: str) -> Result:
         self.triggers.forget(namespace)
         self._repairs.pop(namespace, None)
-        self._earlier.forget(namespace)
+        self._settled.pop(namespace, None)
         self.brake.forget(namespace)
         self.metrics.held.set(self.brake.held)
         if self._written.pop(namespace, None) is not None:
@@ -276,5 +259,9 @@ class Reconciler:
         return Result(complete=True)
 
 
+def _versions(bodies: Iterable[Body]) -> dict[str, int]:
+    return {body["metadata"]["name"]: version_of(body) for body in bodies}
+
+
 def _is_idle(observation: Observation) -> bool:
-    return not observation.intents and not any(is_ours(body) for body in observation.policies)
+    return not observation.bodies and not any(is_ours(body) for body in observation.policies)

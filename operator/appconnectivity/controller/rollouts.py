@@ -93,13 +93,13 @@ class Rollouts:
         Then it is about to be put back, and what it has closed must not be opened for that moment. But no longer: the
         namespace has objects of its team, too.
         """
-        found = {body["metadata"]["name"]: rollout.digest(body) for body in objects}
+        found = {body["metadata"]["name"]: body for body in objects}
         told = [self._is_disturbed(name, namespace, found.get(name)) for name in self._standing]
         return any(told)
 
-    def _is_disturbed(self, name: str, namespace: str, found: str | None) -> bool:
+    def _is_disturbed(self, name: str, namespace: str, body: Body | None) -> bool:
         known, key = self._standing[name].get(namespace), (name, namespace)
-        if known is None or known.digest == found:
+        if known is None or (body is not None and known.digest == rollout.digest(body)):
             self._disturbed_since.pop(key, None)
             return False
         return self.monotonic() - self._disturbed_since.setdefault(key, self.monotonic()) < REPAIRED_SECONDS

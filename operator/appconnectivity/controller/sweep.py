@@ -86,7 +86,8 @@ class Ledger:
 @dataclass
 class Sweeper:
     """Sweeps at the start, again whenever a watch has begun by a list, and every ``interval`` seconds (with jitter, so
-    that many do not march in step). Each puts the ``memory`` right by which passes are made."""
+    that many do not march in step). Each puts the ``memory`` right by which passes are made, and then calls
+    ``before_passes``."""
 
     client: Client
     queue: WorkQueue
@@ -96,6 +97,7 @@ class Sweeper:
     clock: Callable[[], float]
     ledgers: Mapping[str, Ledger]
     memory: Memory
+    before_passes: Callable[[], None] = lambda: None
     first: asyncio.Event = field(default_factory=asyncio.Event)
     completed: int = 0
     judged: int = 0
@@ -172,6 +174,7 @@ class Sweeper:
         seen = await self._look()
         for kind in REMEMBERED:
             self.memory.settle(kind, seen[kind])
+        self.before_passes()
         for kind, listing in seen.items():
             if kind.plural in self.ledgers:
                 self.ledgers[kind.plural].forget(listing.store)

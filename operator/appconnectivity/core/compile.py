@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -20,9 +20,6 @@ from appconnectivity.core.notes import notes
 from appconnectivity.core.policy import Owner, Policy, Role, Rule, allow_spec, is_as_written, owners_of
 from appconnectivity.core.resolve import Resolved, resolve
 from appconnectivity.core.selectors import Selector
-
-# What flows come to by themselves and the facts alone, unless they expire.
-_LASTING = frozenset({FlowState.ACTIVE, FlowState.NOT_GOVERNED})
 
 
 @dataclass(frozen=True)
@@ -49,13 +46,6 @@ class ObjectResult:
     refusal: Finding | None = None
     would_write: tuple[str, ...] = ()
 
-    @property
-    def is_lasting(self) -> bool:
-        """True where its flows come to the same as long as all facts of its own namespace do: whatever the time, what
-        stands, and what others grant."""
-        has_end = any(entry.expiration is not None for entry in self.intent.entries)
-        return not has_end and all(flow.state in _LASTING for flow in self.flows) and self.intent.stays_at_home
-
 
 @dataclass(frozen=True)
 class Compiled:
@@ -80,28 +70,28 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Compiler:
-    """Everything that a compilation of one namespace looks at. ``standing`` are the live policies that are ours;
-    ``earlier`` what lastingly came of intents, by their identity, of the same facts and options: nothing else follows
-    from it, only sooner."""
+    """Everything that a compilation of one namespace looks at. ``standing`` are the live policies that are ours,
+    ``others`` what objects that are not compiled ask of the policies that all share."""
 
     facts: Facts
     options: Options
     now: datetime
     standing: Mapping[str, Mapping[str, Any]]
-    earlier: Mapping[int, ObjectResult] = field(default_factory=dict)
+    others: Sequence[isolation.Want] = ()
 
     def compile(self, intents: Sequence[Intent]) -> Compiled:
         if self.facts.namespace in self.options.protected_namespaces:
             return self._protected(intents)
         results = [self._object(intent) for intent in sorted(intents, key=lambda intent: intent.name)]
         enforced = [result for result in results if result.intent.header is None or result.intent.is_enforced]
-        shared = isolation.shared_policies([self._want(result) for result in enforced], facts=self.facts)
+        wants = [*self.others, *map(self._want, enforced)]
+        shared = isolation.shared_policies(wants, facts=self.facts)
         policies = sorted((*shared, *(p for r in enforced for p in r.policies)), key=lambda policy: policy.name)
         kept = frozenset(name for result in enforced for name in result.kept) - {policy.name for policy in policies}
         return Compiled(
             policies=tuple(policies),
             kept=kept,
-            objects=tuple(self._with_audit(result, enforced=enforced, policies=policies) for result in results),
+            objects=tuple(self._with_audit(result, wants=wants, policies=policies) for result in results),
             next_change=self._next_change(intents),
             dns_assumed=isolation.is_dns_assumed(self.facts),
         )
@@ -120,7 +110,7 @@ class Compiler:
     def _object(self, intent: Intent) -> ObjectResult:
         if intent.header is None:
             return self._refused(intent, refusal=intent.refusal)
-        flows = self._as_before(intent) or tuple(self._safely(entry, intent=intent) for entry in intent.entries)
+        flows = tuple(self._safely(entry, intent=intent) for entry in intent.entries)
         try:
             own = isolation.object_policies(
                 intent,
@@ -133,10 +123,6 @@ class Compiler:
         policies = (*own.policies, *(policy for flow in flows for policy in flow.policies))
         kept = own.kept.union(*(flow.kept for flow in flows))
         return ObjectResult(intent=intent, flows=flows, policies=policies, kept=kept)
-
-    def _as_before(self, intent: Intent) -> tuple[FlowResult, ...]:
-        before = self.earlier.get(id(intent))
-        return before.flows if before is not None and before.intent is intent else ()
 
     def _refused(self, intent: Intent, *, refusal: Finding | None) -> ObjectResult:
         """Keeps what was written for flows that still say the same, and what isolates; adds nothing."""
@@ -262,14 +248,13 @@ class Compiler:
         return isolation.Want(owner=owner, policy_types=types, dns=has_dns)
 
     def _with_audit(
-        self, result: ObjectResult, *, enforced: Sequence[ObjectResult], policies: Sequence[Policy]
+        self, result: ObjectResult, *, wants: Sequence[isolation.Want], policies: Sequence[Policy]
     ) -> ObjectResult:
         """For an object in Audit: the names of the policies that it would add or change on top of what stands."""
         header = result.intent.header
         if header is None or header.mode is not api.Mode.AUDIT:
             return result
-        wants = [self._want(other) for other in (*enforced, result)]
-        shared = isolation.shared_policies(wants, facts=self.facts)
+        shared = isolation.shared_policies([*wants, self._want(result)], facts=self.facts)
         standing = {policy.name: policy.spec for policy in policies}
         would = (p.name for p in (*shared, *result.policies) if standing.get(p.name) != p.spec)
         return replace(result, would_write=tuple(sorted(would)))

@@ -83,6 +83,10 @@ class RepairLog:
         count, last = self._repairs.get(name, (0, now))
         return count >= FREE_REPAIRS and now - last <= QUIET_SECONDS
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._repairs
+
     def forget_idle(self, *, now: float) -> None:
         """Drops names that have been quiet, so that the log does not grow with the past."""
         self._repairs = {name: entry for name, entry in self._repairs.items() if now - entry[1] <= QUIET_SECONDS}

@@ -122,6 +122,11 @@ class Plan:
         return bool(self._of(Action.DELETE))
 
     @property
+    def is_plain(self) -> bool:
+        """True where none of it depends on what else stands: it closes nothing more, and all of it can be written."""
+        return not self.conflicts and not self.held and all(step.is_touch for step in self.denies)
+
+    @property
     def is_empty(self) -> bool:
         return not any(step.action in (Action.CREATE, Action.UPDATE, Action.DELETE) for step in self.steps)
 

@@ -39,6 +39,19 @@ def references(intents: Sequence[Intent]) -> References:
     )
 
 
+def together(several: Iterable[References]) -> References:
+    """All that these refer to."""
+    found = [*several]
+    return References(
+        namespaces=frozenset().union(*(each.namespaces for each in found)),
+        selectors=frozenset().union(*(each.selectors for each in found)),
+        services=frozenset().union(*(each.services for each in found)),
+        api_server=any(each.api_server for each in found),
+        dns=any(each.dns for each in found),
+        pending=any(each.pending for each in found),
+    )
+
+
 def services_of_grants(
     intents: Iterable[Intent], *, namespace: str, labels: Mapping[str, str]
 ) -> frozenset[tuple[str, str]]:

@@ -30,6 +30,11 @@ class Outcome:
     undeleted: Mapping[Owner, Finding] = field(default_factory=dict)
     open_until: str = ""
 
+    @property
+    def is_plain(self) -> bool:
+        """True where all of the plan was written, and there is nothing to be said of that."""
+        return self == Outcome()
+
 
 def build(
     result: ObjectResult, outcome: Outcome, *, compiled: Compiled, previous: Mapping[str, Any], now: str

@@ -1,0 +1,227 @@
+"""What a pass leaves out, and when it looks at all again: over an API server that is no more than a memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from appconnectivity.cluster.apply import Applied, Applier
+from appconnectivity.cluster.client import Listing
+from appconnectivity.cluster.kinds import APP_CONNECTIVITY, NAMESPACE, NETWORK_POLICY, SERVICE, Kind
+from appconnectivity.cluster.observe import Observer
+from appconnectivity.cluster.reads import Memory, Reads
+from appconnectivity.cluster.report import Reporter
+from appconnectivity.cluster.store import Store
+from appconnectivity.controller.brake import Brake
+from appconnectivity.controller.metrics import Metrics
+from appconnectivity.controller.reconcile import Reconciler
+from appconnectivity.controller.telling import Teller
+from appconnectivity.controller.triggers import Triggers
+from appconnectivity.core.compile import Compiled, Compiler
+from appconnectivity.core.drift import FREE_REPAIRS
+from appconnectivity.core.findings import Finding, Reason
+from appconnectivity.core.plan import Action, Plan
+from appconnectivity.core.status import condition
+from builders import OPTIONS, flow, live, obj
+
+DENY = "appconnectivity.default-deny"
+
+
+class Cluster:
+    """Takes every write, but for names that are ``refused``."""
+
+    def __init__(self) -> None:
+        self.memory = Memory(otherwise=cast("Reads", self))
+        for kind in (APP_CONNECTIVITY, NETWORK_POLICY, NAMESPACE, SERVICE):
+            self.memory.settle(kind, Listing(Store(), 1))
+        self.version, self.refused = 1, set[str]()
+        self.put(NAMESPACE, {"metadata": {"name": "shop"}})
+
+    async def get(self, *_: Any, **__: Any) -> None:
+        """Of other kinds there is nothing."""
+
+    def put(self, kind: Kind, body: Any) -> Any:
+        self.version += 1
+        written = body | {"metadata": body["metadata"] | {"resourceVersion": str(self.version)}}
+        self.memory.note(kind.plural, "MODIFIED", written)
+        return written
+
+    async def apply(self, plan: Plan, _: Compiled) -> Applied:
+        applied = Applied()
+        for step in plan.steps:
+            if step.name in self.refused:
+                applied.failures[step.name] = Finding(Reason.WRITE_FAILED, "refused")
+            elif step.policy is not None and step.action in (Action.CREATE, Action.UPDATE):
+                body = self.put(NETWORK_POLICY, live(step.policy))
+                applied.versions[step.name] = body["metadata"]["resourceVersion"]
+                applied.written.append(step)
+        return applied
+
+    async def status(self, body: Any, status: Any) -> Any:
+        return self.put(APP_CONNECTIVITY, body | {"status": status})["metadata"]
+
+    async def event(self, *_: Any, **__: Any) -> None:
+        return
+
+    async def policy(self, name: str) -> Any:
+        return await self.memory.get(NETWORK_POLICY, name=name, namespace="shop")
+
+    async def ready(self, name: str) -> str:
+        """The reason of its condition Ready."""
+        body = await self.memory.get(APP_CONNECTIVITY, name=name, namespace="shop")
+        return str(condition((body or {})["status"], "Ready")["reason"])
+
+    def connect(self, name: str, port: int, **spec: Any) -> None:
+        self.put(APP_CONNECTIVITY, obj(flow("a", "b", port), name=name, generation=port, **spec))
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def reconciler(cluster: Cluster, metrics: Metrics) -> Reconciler:
+    observer = Observer(
+        now=cluster.memory, recent=cluster.memory, options=OPTIONS, dns_services=[], clock=time.monotonic
+    )
+    triggers = Triggers()
+    return Reconciler(
+        observer=observer,
+        applier=cast("Applier", cluster),
+        teller=Teller(cast("Reporter", cluster), triggers, metrics),
+        triggers=triggers,
+        metrics=metrics,
+        options=replace(OPTIONS, adoption=timedelta(0)),
+        brake=Brake(is_gone=lambda _: True),
+        monotonic=time.monotonic,
+    )
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The objects that were compiled, by pass."""
+    found: list[list[str]] = []
+    real = Compiler.compile
+
+    def noting(self: Compiler, intents: Any) -> Compiled:
+        found.append(sorted(intent.name for intent in intents))
+        return real(self, intents)
+
+    monkeypatch.setattr(Compiler, "compile", noting)
+    return found
+
+
+@pytest.fixture
+async def two(cluster: Cluster, reconciler: Reconciler, compiled: list[list[str]]) -> list[list[str]]:
+    """Two objects that are as they should be; what is compiled from now on."""
+    for name in ("one", "two"):
+        cluster.connect(name, 8080)
+    await reconciler.reconcile("shop")
+    compiled.clear()
+    return compiled
+
+
+async def test_a_pass_leaves_out_what_is_as_it_was(cluster: Cluster, reconciler: Reconciler, two: Any) -> None:
+    cluster.connect("three", 8080)
+    await reconciler.reconcile("shop")
+    cluster.connect("two", 9090)
+    await reconciler.reconcile("shop")
+    await reconciler.reconcile("shop")
+
+    assert two == [["three"], ["two"], []]
+
+
+async def test_what_is_left_out_is_counted(
+    cluster: Cluster, reconciler: Reconciler, metrics: Metrics, two: Any
+) -> None:
+    cluster.connect("three", 8080)
+    await reconciler.reconcile("shop")
+
+    said = metrics.text().decode()
+    assert 'appconnectivity_managed_policies{namespace="shop"} 8.0' in said
+    assert 'appconnectivity_flows{namespace="shop",state="Active"} 3.0' in said
+
+
+async def test_the_shared_policies_get_another_owner_and_keep_the_others(
+    cluster: Cluster, reconciler: Reconciler, two: Any
+) -> None:
+    cluster.connect("three", 8080)
+    await reconciler.reconcile("shop")
+
+    owners = (await cluster.policy(DENY))["metadata"]["ownerReferences"]
+    assert [owner["name"] for owner in owners] == ["one", "three", "two"]
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        pytest.param(lambda _, reconciler: reconciler.look_at_all(), id="a-sweep"),
+        pytest.param(
+            lambda cluster, _: cluster.put(NAMESPACE, {"metadata": {"name": "shop", "labels": {"team": "blue"}}}),
+            id="the-namespace-has-another-label",
+        ),
+        pytest.param(
+            lambda cluster, _: cluster.connect("three", 1, defaultDeny="Endpoints"), id="a-deny-depends-on-what-stands"
+        ),
+    ],
+)
+async def test_a_pass_looks_at_all_where_that_may_matter(
+    cluster: Cluster, reconciler: Reconciler, two: Any, happens: Callable[[Cluster, Reconciler], None]
+) -> None:
+    happens(cluster, reconciler)
+    await reconciler.reconcile("shop")
+
+    assert {"one", "two"} <= set(two[-1])
+
+
+async def test_what_is_refused_of_a_shared_policy_each_object_tells(
+    cluster: Cluster, reconciler: Reconciler, two: Any
+) -> None:
+    cluster.refused = {DENY}
+    cluster.connect("three", 8080)
+    assert not (await reconciler.reconcile("shop")).complete
+    assert not (await reconciler.reconcile("shop")).complete
+    told = [await cluster.ready(name) for name in ("one", "two", "three")]
+
+    cluster.refused = set()
+    assert (await reconciler.reconcile("shop")).complete
+    assert told == ["WriteFailed"] * 3
+    assert [await cluster.ready(name) for name in ("one", "two", "three")] == ["Ready"] * 3
+
+
+async def test_a_fight_over_a_shared_policy_each_object_tells(
+    cluster: Cluster, reconciler: Reconciler, two: Any
+) -> None:
+    for _ in range(FREE_REPAIRS):
+        deny = await cluster.policy(DENY)
+        cluster.put(NETWORK_POLICY, {**deny, "spec": {**deny["spec"], "podSelector": {"matchLabels": {"no": "one"}}}})
+        await reconciler.reconcile("shop")
+
+    assert [await cluster.ready(name) for name in ("one", "two")] == ["Contended"] * 2
+
+
+async def test_what_somebody_does_to_a_policy_of_an_object_that_was_left_out_is_found(
+    cluster: Cluster, reconciler: Reconciler, metrics: Metrics, two: Any
+) -> None:
+    cluster.connect("three", 8080)
+    await reconciler.reconcile("shop")
+    name = "one.a-to-b.ingress"
+    body = await cluster.policy(name)
+    cluster.put(NETWORK_POLICY, {**body, "spec": {**body["spec"], "ingress": [{}]}})
+    await reconciler.reconcile("shop")
+
+    assert (await cluster.policy(name))["spec"] == body["spec"]
+    assert "appconnectivity_drift_repairs_total{" in metrics.text().decode()
+    await reconciler.reconcile("shop")
+    assert two == [["three"], ["one"], ["one"], ["one", "three", "two"]]
