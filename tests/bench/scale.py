@@ -7,7 +7,6 @@ import json
 import statistics
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from appconnectivity.cluster.kinds import (
@@ -18,7 +17,7 @@ from appconnectivity.cluster.kinds import (
     SERVICE,
     TEMPLATE,
 )
-from bench import compiling
+from bench import churn, compiling
 from bench.results import Results
 from bench.tools import Bench, Body, bench, cpu_seconds, each, moved, rss_megabytes, timed
 from cluster.controlplane import ControlPlane
@@ -30,8 +29,6 @@ ONE_BY_ONE, PAUSE_SECONDS = 200, 0.2
 GROWTH, GROWTH_NAMESPACES = (100, 1000, 10_000), 500
 GROWTH_TIMES, GROWTH_PAUSE_SECONDS, STARTS = 5, 3, 3
 BIG = 1000
-CHURN_SECONDS, CHURN_A_SECOND, CHURN_NAMESPACES = 60, 500, 200
-BARE_CHURN_SECONDS = 20
 PODS, PODS_OF_A_SLICE = 20_000, 100
 REST_SECONDS = 600
 _READ = (APP_CONNECTIVITY, NETWORK_POLICY, NAMESPACE, SERVICE, ENDPOINT_SLICE, TEMPLATE)
@@ -39,16 +36,6 @@ _READ = (APP_CONNECTIVITY, NETWORK_POLICY, NAMESPACE, SERVICE, ENDPOINT_SLICE, T
 _FIRST, _FLOW = "o0000", "call"
 
 Place = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Churn:
-    """Changes in these namespaces, the seconds until nothing waited any more, and the passes for each."""
-
-    names: list[str]
-    a_second: float
-    drained: float
-    passes: float
 
 
 def measure() -> Results:
@@ -93,7 +80,7 @@ def _beside_bare_writes(plane: ControlPlane, results: Results) -> None:
     running.wait_ready()
     time.sleep(10)  # the sweeps of its start are over
 
-    async def operated() -> tuple[float, list[float], Churn, list[Body]]:
+    async def operated() -> tuple[float, list[float], list[Body]]:
         async with bench(plane) as at:
             cpu = cpu_seconds(running.process.pid)
             bulk = await _bulk(at)
@@ -102,29 +89,23 @@ def _beside_bare_writes(plane: ControlPlane, results: Results) -> None:
             results.limit("its memory (RSS) then", rss_megabytes(running.process.pid), "MB", at_most=125)
             like = await _like(at)
             await _big(plane, at, results)
-            churn = await _churn(at, running)
+            await _churn(plane, at, running, results)
         async with bench(plane, with_policies=True) as at:
-            return bulk, await _one_by_one(at), churn, like
+            return bulk, await _one_by_one(at), like
 
-    async def bare(like: list[Body], churned: list[str]) -> tuple[float, list[float], float]:
+    async def bare(like: list[Body]) -> tuple[float, list[float]]:
         async with bench(plane) as at:
-            bulk, one_by_one = await _bare_bulk(at, like), await _bare_one_by_one(at, like)
-            _, a_second = await _change(at, churned, seconds=BARE_CHURN_SECONDS)
-            return bulk, one_by_one, a_second
+            return await _bare_bulk(at, like), await _bare_one_by_one(at, like)
 
-    bulk, one_by_one, churn, like = asyncio.run(operated())
+    bulk, one_by_one, like = asyncio.run(operated())
     running.stop()
-    bare_bulk, bare_one_by_one, bare_a_second = asyncio.run(bare(like, churn.names))
+    bare_bulk, bare_one_by_one = asyncio.run(bare(like))
     what = f"{BULK} objects in {BULK_NAMESPACES} namespaces, from the first create to {BULK} times Ready"
     results.ratio(what, bulk, bare_bulk, at_most=1.5)
     p50, bare_p50 = statistics.median(one_by_one), statistics.median(bare_one_by_one)
     results.ratio("create to the last policy of an object, p50 of 200", p50, bare_p50, at_most=3)
     p99, bare_p99 = _p99(one_by_one), _p99(bare_one_by_one)
     results.ratio("the same, p99", p99, bare_p99, at_most=6)
-    tried = f"({CHURN_A_SECOND} were tried; without an operator the API server takes {bare_a_second:.0f})"
-    what = f"until all is Ready after {CHURN_SECONDS} s of {churn.a_second:.0f} changes/s {tried}"
-    results.limit(what, churn.drained, "s", at_most=10)
-    results.limit("passes for each of these changes", churn.passes, "passes", at_most=1)
 
 
 async def _bulk(at: Bench) -> float:
@@ -197,34 +178,20 @@ async def _big(plane: ControlPlane, at: Bench, results: Results) -> None:
     results.limit("writes for it", len(plane.writes(user=USER)) - before, "writes", at_most=5)
 
 
-async def _churn(at: Bench, running: Operator) -> Churn:
-    """Changes of ports without a pause, and how long after the last until nothing waits any more."""
-    names = [f"churn-{number:03}" for number in range(CHURN_NAMESPACES)]
+async def _churn(plane: ControlPlane, at: Bench, running: Operator, results: Results) -> None:
+    """First as many as the API server takes beside the operator, then as many as are wanted, behind its back."""
+    names = [f"churn-{number:03}" for number in range(churn.NAMESPACES)]
     await at.make_namespaces(names)
     await create(at, [(name, _FIRST) for name in names])
-    passes = running.metric("appconnectivity_reconciles_total", result="ok")
-    changes, a_second = await _change(at, names, seconds=CHURN_SECONDS)
-    end = time.perf_counter()
-    await each(names, lambda name: at.wait_until_current((name, _FIRST)))
-    drained = time.perf_counter() - end
-    passes = running.metric("appconnectivity_reconciles_total", result="ok") - passes
-    return Churn(names, a_second, drained, passes / changes)
-
-
-async def _change(at: Bench, names: list[str], *, seconds: float) -> tuple[int, float]:
-    """As many changes as the API server takes, and no more than are to be tried; returns how many these were, and
-    how many a second."""
-    begin, changes, pending = time.perf_counter(), 0, set[asyncio.Task[None]]()
-    while (elapsed := time.perf_counter() - begin) < seconds:
-        while changes < elapsed * CHURN_A_SECOND and len(pending) < CHURN_NAMESPACES:
-            place = (names[changes % len(names)], _FIRST)
-            task = asyncio.create_task(at.change_port(obj(place), 8080 + changes // len(names) % 1000))
-            pending.add(task)
-            task.add_done_callback(pending.discard)
-            changes += 1
-        await asyncio.sleep(0.005)
-    await asyncio.gather(*pending)
-    return changes, changes / (time.perf_counter() - begin)
+    through = await churn.churn(
+        at, running, names, _FIRST, lambda name, port: at.change_port(obj((name, _FIRST)), port)
+    )
+    async with churn.etcd(plane, _FIRST) as behind:
+        put = await churn.churn(at, running, names, _FIRST, behind.change)
+    for said, found in (("put into etcd", put), ("that the API server took", through)):
+        what = f"until all is Ready after {churn.SECONDS} s of {found.a_second:.0f} changes/s {said}"
+        results.limit(what, found.drained, "s", at_most=10)
+        results.limit("passes for each of these changes", found.passes, "passes", at_most=1)
 
 
 def _grown(plane: ControlPlane, results: Results) -> None:

@@ -95,6 +95,11 @@ class ControlPlane:
     def pids(self) -> dict[str, int]:
         return {name: process.pid for name, process in self._processes.items()}
 
+    @property
+    def etcd(self) -> str:
+        """The URL of etcd."""
+        return f"http://127.0.0.1:{self._etcd_port}"
+
     def kubectl(
         self,
         *arguments: str | Path,
@@ -147,7 +152,7 @@ class ControlPlane:
         """etcd forgets all that was before now, as the API server has it do every five minutes."""
         listed = json.loads(self.kubectl("get", "--raw", "/api/v1/namespaces?limit=1").stdout)
         asked = urllib.request.Request(
-            f"http://127.0.0.1:{self._etcd_port}/v3/kv/compaction",
+            f"{self.etcd}/v3/kv/compaction",
             data=json.dumps({"revision": listed["metadata"]["resourceVersion"], "physical": True}).encode(),
         )
         with urllib.request.urlopen(asked, timeout=30) as answer:

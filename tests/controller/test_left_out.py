@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from appconnectivity.cluster import errors
 from appconnectivity.cluster.apply import Applied, Applier
 from appconnectivity.cluster.client import Listing
 from appconnectivity.cluster.kinds import APP_CONNECTIVITY, NAMESPACE, NETWORK_POLICY, SERVICE, Kind
@@ -23,23 +23,25 @@ from appconnectivity.controller.reconcile import Reconciler
 from appconnectivity.controller.telling import Teller
 from appconnectivity.controller.triggers import Triggers
 from appconnectivity.core.compile import Compiled, Compiler
-from appconnectivity.core.drift import FREE_REPAIRS
+from appconnectivity.core.drift import FREE_REPAIRS, QUIET_SECONDS
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.plan import Action, Plan
 from appconnectivity.core.status import condition
-from builders import OPTIONS, flow, live, obj
+from builders import OPTIONS, flow, foreign, live, obj
 
-DENY = "appconnectivity.default-deny"
+DENY, DNS = "appconnectivity.default-deny", "appconnectivity.allow-dns"
+NO_ONE = {"matchLabels": {"no": "one"}}
 
 
 class Cluster:
-    """Takes every write, but for names that are ``refused``."""
+    """Takes every write, but for names that are ``refused``. ``meanwhile`` is called with each plan that is applied."""
 
     def __init__(self) -> None:
         self.memory = Memory(otherwise=cast("Reads", self))
         for kind in (APP_CONNECTIVITY, NETWORK_POLICY, NAMESPACE, SERVICE):
             self.memory.settle(kind, Listing(Store(), 1))
         self.version, self.refused = 1, set[str]()
+        self.meanwhile: Callable[[], None] = lambda: None
         self.put(NAMESPACE, {"metadata": {"name": "shop"}})
 
     async def get(self, *_: Any, **__: Any) -> None:
@@ -51,11 +53,20 @@ class Cluster:
         self.memory.note(kind.plural, "MODIFIED", written)
         return written
 
+    def end(self, kind: Kind, name: str) -> None:
+        self.version += 1
+        metadata = {"name": name, "namespace": "shop", "resourceVersion": str(self.version)}
+        self.memory.note(kind.plural, "DELETED", {"metadata": metadata})
+
     async def apply(self, plan: Plan, _: Compiled) -> Applied:
-        applied = Applied()
+        applied = Applied(conflicts=set(plan.conflicts))
+        self.meanwhile()
         for step in plan.steps:
             if step.name in self.refused:
                 applied.failures[step.name] = Finding(Reason.WRITE_FAILED, "refused")
+            elif step.action is Action.DELETE:
+                self.end(NETWORK_POLICY, step.name)
+                applied.written.append(step)
             elif step.policy is not None and step.action in (Action.CREATE, Action.UPDATE):
                 body = self.put(NETWORK_POLICY, live(step.policy))
                 applied.versions[step.name] = body["metadata"]["resourceVersion"]
@@ -63,7 +74,10 @@ class Cluster:
         return applied
 
     async def status(self, body: Any, status: Any) -> Any:
-        return self.put(APP_CONNECTIVITY, body | {"status": status})["metadata"]
+        if body["metadata"]["name"] in self.refused:
+            raise errors.Rejected("refused")
+        current = await self.memory.get(APP_CONNECTIVITY, name=body["metadata"]["name"], namespace="shop")
+        return self.put(APP_CONNECTIVITY, {**(current or {}), "status": status})["metadata"]
 
     async def event(self, *_: Any, **__: Any) -> None:
         return
@@ -80,6 +94,20 @@ class Cluster:
         self.put(APP_CONNECTIVITY, obj(flow("a", "b", port), name=name, generation=port, **spec))
 
 
+class Clock:
+    """Stands still until somebody sets it."""
+
+    now = 0.0
+
+    def leap(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
 @pytest.fixture
 def cluster() -> Cluster:
     return Cluster()
@@ -91,10 +119,8 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def reconciler(cluster: Cluster, metrics: Metrics) -> Reconciler:
-    observer = Observer(
-        now=cluster.memory, recent=cluster.memory, options=OPTIONS, dns_services=[], clock=time.monotonic
-    )
+def reconciler(cluster: Cluster, metrics: Metrics, clock: Clock) -> Reconciler:
+    observer = Observer(now=cluster.memory, recent=cluster.memory, options=OPTIONS, dns_services=[], clock=lambda: 0.0)
     triggers = Triggers()
     return Reconciler(
         observer=observer,
@@ -104,7 +130,7 @@ def reconciler(cluster: Cluster, metrics: Metrics) -> Reconciler:
         metrics=metrics,
         options=replace(OPTIONS, adoption=timedelta(0)),
         brake=Brake(is_gone=lambda _: True),
-        monotonic=time.monotonic,
+        monotonic=lambda: clock.now,
     )
 
 
@@ -130,6 +156,12 @@ async def two(cluster: Cluster, reconciler: Reconciler, compiled: list[list[str]
     await reconciler.reconcile("shop")
     compiled.clear()
     return compiled
+
+
+async def edit(cluster: Cluster, name: str) -> None:
+    """By hand."""
+    body = await cluster.policy(name)
+    cluster.put(NETWORK_POLICY, {**body, "spec": {**body["spec"], "podSelector": NO_ONE}})
 
 
 async def test_a_pass_leaves_out_what_is_as_it_was(cluster: Cluster, reconciler: Reconciler, two: Any) -> None:
@@ -185,6 +217,69 @@ async def test_a_pass_looks_at_all_where_that_may_matter(
     assert {"one", "two"} <= set(two[-1])
 
 
+async def test_a_sweep_while_a_pass_is_made_counts_too(cluster: Cluster, reconciler: Reconciler, two: Any) -> None:
+    cluster.connect("three", 8080)
+    cluster.meanwhile = reconciler.look_at_all
+    await reconciler.reconcile("shop")
+    await reconciler.reconcile("shop")
+
+    assert two == [["three"], ["one", "three", "two"]]
+
+
+@pytest.mark.parametrize("name", [DENY, DNS])
+async def test_that_somebody_has_taken_the_name_of_a_shared_policy_each_object_tells(
+    cluster: Cluster, reconciler: Reconciler, two: Any, name: str
+) -> None:
+    cluster.put(NETWORK_POLICY, foreign(name))
+    await reconciler.reconcile("shop")
+    told = [await cluster.ready(name) for name in ("one", "two")]
+    cluster.end(NETWORK_POLICY, name)
+    await reconciler.reconcile("shop")
+
+    assert told == ["NameConflict"] * 2
+    assert [await cluster.ready(name) for name in ("one", "two")] == ["Ready"] * 2
+
+
+async def test_an_object_whose_status_could_not_be_written_is_not_left_out(
+    cluster: Cluster, reconciler: Reconciler, two: Any
+) -> None:
+    cluster.refused = {"three"}
+    cluster.connect("three", 8080)
+    await reconciler.reconcile("shop")
+    cluster.refused = set()
+    await reconciler.reconcile("shop")
+
+    assert two == [["three"], ["three"]]
+    assert await cluster.ready("three") == "Ready"
+
+
+async def test_an_object_that_has_changed_in_the_middle_of_its_pass_is_not_left_out(
+    cluster: Cluster, reconciler: Reconciler, two: Any
+) -> None:
+    """The answer to its status is of the newer one, of which nothing else may tell."""
+    cluster.connect("three", 8080)
+    cluster.meanwhile = lambda: cluster.connect("three", 9090)
+    await reconciler.reconcile("shop")
+    cluster.meanwhile = lambda: None
+    await reconciler.reconcile("shop")
+
+    assert two == [["three"], ["three"]]
+    assert (await cluster.policy("three.a-to-b.ingress"))["spec"]["ingress"][0]["ports"][0]["port"] == 9090
+
+
+async def test_what_an_object_leaves_behind_goes_though_others_have_settled(
+    cluster: Cluster, reconciler: Reconciler, two: Any
+) -> None:
+    cluster.end(APP_CONNECTIVITY, "two")
+    await reconciler.reconcile("shop")
+
+    standing = await cluster.memory.list(NETWORK_POLICY, namespace="shop")
+    assert {body["metadata"]["name"] for body in standing} == {
+        *(DENY, DNS),
+        *("one.a-to-b.egress", "one.a-to-b.ingress"),
+    }
+
+
 async def test_what_is_refused_of_a_shared_policy_each_object_tells(
     cluster: Cluster, reconciler: Reconciler, two: Any
 ) -> None:
@@ -200,15 +295,33 @@ async def test_what_is_refused_of_a_shared_policy_each_object_tells(
     assert [await cluster.ready(name) for name in ("one", "two", "three")] == ["Ready"] * 3
 
 
+@pytest.mark.parametrize("name", [DENY, DNS])
 async def test_a_fight_over_a_shared_policy_each_object_tells(
-    cluster: Cluster, reconciler: Reconciler, two: Any
+    cluster: Cluster, reconciler: Reconciler, two: Any, name: str
 ) -> None:
     for _ in range(FREE_REPAIRS):
-        deny = await cluster.policy(DENY)
-        cluster.put(NETWORK_POLICY, {**deny, "spec": {**deny["spec"], "podSelector": {"matchLabels": {"no": "one"}}}})
+        await edit(cluster, name)
         await reconciler.reconcile("shop")
 
     assert [await cluster.ready(name) for name in ("one", "two")] == ["Contended"] * 2
+
+
+async def test_an_object_with_a_repair_that_has_to_wait_is_not_left_out(
+    cluster: Cluster, reconciler: Reconciler, clock: Clock, two: Any
+) -> None:
+    """However long its pass takes: what stands is not what it says."""
+    name = "one.a-to-b.ingress"
+    for _ in range(FREE_REPAIRS):
+        await edit(cluster, name)
+        await reconciler.reconcile("shop")
+    await edit(cluster, name)
+    cluster.meanwhile = lambda: clock.leap(QUIET_SECONDS + 1)
+    await reconciler.reconcile("shop")
+    cluster.meanwhile = lambda: None
+    assert (await cluster.policy(name))["spec"]["podSelector"] == NO_ONE
+    await reconciler.reconcile("shop")
+
+    assert (await cluster.policy(name))["spec"]["podSelector"] != NO_ONE
 
 
 async def test_what_somebody_does_to_a_policy_of_an_object_that_was_left_out_is_found(
@@ -218,7 +331,7 @@ async def test_what_somebody_does_to_a_policy_of_an_object_that_was_left_out_is_
     await reconciler.reconcile("shop")
     name = "one.a-to-b.ingress"
     body = await cluster.policy(name)
-    cluster.put(NETWORK_POLICY, {**body, "spec": {**body["spec"], "ingress": [{}]}})
+    await edit(cluster, name)
     await reconciler.reconcile("shop")
 
     assert (await cluster.policy(name))["spec"] == body["spec"]

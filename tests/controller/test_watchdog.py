@@ -76,6 +76,7 @@ def sweeper(clock: Clock, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -
         clock=clock,
         ledgers={kind: Ledger() for kind in (api.PLURAL, POLICIES, template.PLURAL)},
         memory=Memory(otherwise=Recent(cast("Client", client))),
+        before_passes=lambda: None,
     )
 
 
@@ -167,6 +168,18 @@ async def test_a_sweep_queues_every_namespace_with_objects_or_policies_of_ours(
 
     assert sweeper.queue.depth == 2
     assert [await sweeper.queue.get(), await sweeper.queue.get()] == ["left-over", "one"]
+
+
+async def test_what_passes_have_concluded_is_forgotten_before_a_sweep_asks_for_them(
+    sweeper: Sweeper, client: FakeClient
+) -> None:
+    waiting: list[int] = []
+    sweeper.before_passes = lambda: waiting.append(sweeper.queue.depth)
+    client.found[api.PLURAL] = [body("one", "shop")]
+    await sweeper.sweep()
+
+    assert waiting == [0]
+    assert sweeper.queue.depth == 1
 
 
 async def test_a_sweep_puts_right_what_passes_go_by(sweeper: Sweeper, client: FakeClient) -> None:

@@ -47,12 +47,16 @@ def test_an_object_settles_if_only_it_and_its_namespace_matter(body: Any, known:
     assert bool(settled_of(body, known).objects) == settles
 
 
-def test_an_object_that_keeps_what_cant_be_looked_up_does_not_settle() -> None:
-    """What it keeps is not to be taken for somebody's."""
-    body = obj(TO_DB, flow("frontend", "api"), defaultDeny="Endpoints")
-    standing = {policy.name: live(policy) for policy in compile_(body, facts=facts(service())).policies}
+def test_an_object_that_keeps_what_it_had_does_not_settle() -> None:
+    """A Service has lost its selector: the flow goes on by addresses, and what isolates the pods behind it stays. That
+    is not to be taken for something that no object asks for."""
+    body = obj(TO_DB, defaultDeny="Endpoints")
+    standing = [live(policy) for policy in compile_(body, facts=facts(service())).policies]
+    by_addresses = facts(service(selector=None, endpoints=(endpoints("10.0.0.5", sql=5432),)))
 
-    assert not settled_of(body, standing=standing).objects
+    assert compile_(body, facts=by_addresses, standing=standing).kept == {"shop.db.deny", "shop.db.allow-dns"}
+    assert not settled_of(body, by_addresses, standing=standing).objects
+    assert settled_of(body, by_addresses).objects
 
 
 @pytest.mark.parametrize(
@@ -88,6 +92,7 @@ def test_what_has_no_version_that_can_be_compared_does_not_settle() -> None:
     [
         pytest.param(facts(), True, id="the-same"),
         pytest.param(facts(peers={"ops": peer()}), True, id="others-do-not-matter"),
+        pytest.param(facts(service(namespace="ops")), True, id="nor-do-their-services"),
         pytest.param(facts(service()), False, id="a-service-more"),
         pytest.param(facts(service(endpoints=(endpoints("10.0.0.5", sql=1),))), False, id="with-endpoints"),
         pytest.param(facts(labels={"team": "blue"}), False, id="labels"),

@@ -18,6 +18,7 @@ from appconnectivity.core.policy import FIELD_MANAGER, is_ours
 from builders import compile_, facts, flow, obj
 from cluster.controlplane import ControlPlane
 from cluster.operator import Operator
+from e2e.admission import refusing, removing
 from e2e.conftest import Team, eventually
 from e2e.conftest import flow as declared
 
@@ -101,46 +102,10 @@ async def test_a_repair_that_was_overtaken_is_a_conflict(client: Client, team: T
 @pytest.fixture
 def meddle(team: Team) -> Iterator[Callable[[], None]]:
     """An admission policy of the cluster that takes the rules out of every egress policy of the team's namespace."""
-    name = f"meddle-{team.namespace}"
-    group = "admissionregistration.k8s.io/v1"
-    bodies = [
-        {
-            "apiVersion": group,
-            "kind": "MutatingAdmissionPolicy",
-            "metadata": {"name": name},
-            "spec": {
-                "matchConstraints": {
-                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": team.namespace}},
-                    "resourceRules": [
-                        {
-                            "apiGroups": ["networking.k8s.io"],
-                            "apiVersions": ["v1"],
-                            "operations": ["CREATE", "UPDATE"],
-                            "resources": ["networkpolicies"],
-                        }
-                    ],
-                },
-                "matchConditions": [{"name": "egress", "expression": "has(object.spec.egress)"}],
-                "failurePolicy": "Fail",
-                "reinvocationPolicy": "Never",
-                "mutations": [
-                    {
-                        "patchType": "JSONPatch",
-                        "jsonPatch": {"expression": '[JSONPatch{op: "remove", path: "/spec/egress"}]'},
-                    }
-                ],
-            },
-        },
-        {
-            "apiVersion": group,
-            "kind": "MutatingAdmissionPolicyBinding",
-            "metadata": {"name": name},
-            "spec": {"policyName": name},
-        },
-    ]
+    where = "has(object.spec.egress)"
+    bodies = removing(f"meddle-{team.namespace}", team.namespace, "networkpolicies", path="/spec/egress", where=where)
     yield lambda: _in_force(team, bodies)
-    for body in bodies:
-        team.plane.kubectl("delete", str(body["kind"]), name)
+    team.plane.kubectl("delete", "-f", "-", input=yaml.safe_dump_all(bodies))
 
 
 def _in_force(team: Team, bodies: list[dict[str, Any]]) -> None:
@@ -173,37 +138,14 @@ def test_a_policy_that_admission_has_changed_is_not_taken_for_ours(
 @pytest.fixture
 def refusal(team: Team) -> Iterator[list[dict[str, Any]]]:
     """An admission policy of the cluster that takes no egress policy in the team's namespace. It is in force."""
-    bodies = _refusing(f"refuse-{team.namespace}", team.namespace)
+    said = {"unless": "!has(object.spec.egress)", "message": "no egress policies here"}
+    bodies = refusing(f"refuse-{team.namespace}", team.namespace, "networkpolicies", **said)
     team.plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(bodies))
     probe = yaml.safe_dump(theirs(compiled(team), EGRESS) | {"metadata": {"name": "probe"}})
     create = ("create", "-n", team.namespace, "--dry-run=server", "-f", "-")
     eventually(lambda: team.plane.kubectl(*create, input=probe, check=False).returncode)
     yield bodies
     team.plane.kubectl("delete", "--ignore-not-found", "-f", "-", input=yaml.safe_dump_all(bodies))
-
-
-def _refusing(name: str, namespace: str) -> list[dict[str, Any]]:
-    resources = {
-        "apiGroups": ["networking.k8s.io"],
-        "apiVersions": ["v1"],
-        "operations": ["CREATE", "UPDATE"],
-        "resources": ["networkpolicies"],
-    }
-    only = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
-    rules = {
-        "matchConstraints": {"namespaceSelector": only, "resourceRules": [resources]},
-        "validations": [{"expression": "!has(object.spec.egress)", "message": "no egress policies here"}],
-    }
-    binding = {"policyName": name, "validationActions": ["Deny"]}
-    return [
-        {
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": kind,
-            "metadata": {"name": name},
-            "spec": spec,
-        }
-        for kind, spec in (("ValidatingAdmissionPolicy", rules), ("ValidatingAdmissionPolicyBinding", binding))
-    ]
 
 
 def test_a_refused_policy_is_told_in_the_refusals_words_and_closes_nothing(

@@ -14,6 +14,7 @@ import yaml
 
 from cluster.controlplane import ControlPlane
 from cluster.operator import USER, Operator
+from e2e.admission import refusing
 from e2e.conftest import Team, appconn, eventually, flow
 from e2e.platform import Platform
 
@@ -415,7 +416,8 @@ def test_a_namespace_whose_object_is_refused_holds_up_no_other(
 ) -> None:
     """A quota or an admission policy may refuse the object; here the namespace lets nobody make one."""
     first, second = new_team(), new_team()
-    policy = refusing(first.namespace, platform.name)
+    unless = f"object.metadata.name != '{platform.name}'"
+    policy = refusing("refuse-one", first.namespace, "appconnectivities", unless=unless, message="denied")
     installed.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(policy))
     wanted = ("create", "--dry-run=server", "-n", first.namespace, "-f", "-")
     text = yaml.safe_dump(appconn(platform.name))
@@ -433,36 +435,6 @@ def test_a_namespace_whose_object_is_refused_holds_up_no_other(
     ]
     assert first.namespace in platform.ready()["message"]
     installed.kubectl("delete", "-f", "-", input=yaml.safe_dump_all(policy))
-
-
-def refusing(namespace: str, name: str) -> list[dict[str, Any]]:
-    """Admission that lets nobody make this object."""
-    rule = {
-        "apiGroups": ["appconnectivity.io"],
-        "apiVersions": ["v1alpha1"],
-        "resources": ["appconnectivities"],
-        "operations": ["CREATE"],
-    }
-    spec = {
-        "matchConstraints": {"resourceRules": [rule]},
-        "validations": [
-            {
-                "expression": f"object.metadata.name != '{name}' || request.namespace != '{namespace}'",
-                "message": "denied",
-            }
-        ],
-    }
-    kinds = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
-    specs = (spec, {"policyName": "refuse-one", "validationActions": ["Deny"]})
-    return [
-        {
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": kind,
-            "metadata": {"name": "refuse-one"},
-            "spec": said,
-        }
-        for kind, said in zip(kinds, specs, strict=True)
-    ]
 
 
 def test_another_object_can_not_be_put_in_its_place(platform: Platform, onboarded: Team) -> None:

@@ -24,14 +24,13 @@ from appconnectivity.core.facts import Endpoints, Facts, Options, Peer, Service
 from appconnectivity.core.intent import Intent, parse
 from appconnectivity.core.references import References, references, services_of_grants, together
 from appconnectivity.core.selectors import Selector
-from appconnectivity.core.settled import Settled
+from appconnectivity.core.settled import NONE_SETTLED, Settled
 
 Body = Mapping[str, Any]
 
 NODE_LOCAL_DNS = ("kube-system", "node-local-dns")
 # The node-local cache is not watched: that it comes or goes is known so much later.
 DNS_SECONDS = 10.0
-NONE_SETTLED = Settled()
 
 Dns = tuple[tuple[Service, ...], tuple[str, ...]]
 

@@ -27,7 +27,7 @@ from appconnectivity.core.facts import Options
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.plan import plan
 from appconnectivity.core.policy import is_ours
-from appconnectivity.core.settled import Settled
+from appconnectivity.core.settled import NONE_SETTLED, Settled
 from appconnectivity.core.transition import Transition, transition
 
 logger = logging.getLogger(__name__)
@@ -63,19 +63,19 @@ class Reconciler:
 
     async def reconcile(self, namespace: str) -> Result:
         """One pass. Raises errors.Unavailable where something could not be read: then nothing was concluded."""
-        decision = None
+        decision, settled = None, self._settled
         if namespace not in self._doubted:
             decision = await self._decide(namespace, self.observer.recent)
         if decision is None or (isinstance(decision, Decision) and self._needs_proof(decision)):
             decision = await self._decide(namespace, self.observer.now)
         self._doubted.discard(namespace)
         if isinstance(decision, Decision):
-            return await self._carry_out(self._braked(decision))
+            return await self._carry_out(self._braked(decision), settled)
         return decision or self._forget(namespace)
 
     def look_at_all(self) -> None:
-        """The next pass over each namespace leaves no object out."""
-        self._settled.clear()
+        """The next pass over each namespace leaves no object out, also where one is under way."""
+        self._settled = {}
 
     async def _decide(self, namespace: str, reads: Reads) -> Decision | Result | None:
         """What to do; a Result where that is nothing, None where there is no such namespace."""
@@ -119,7 +119,9 @@ class Reconciler:
             logger.warning("namespace %s: %s, and are looked at again in %.0f s", decision.namespace, said, wait)
         return replace(decision, steps=steps, wait=wait)
 
-    async def _carry_out(self, decision: Decision) -> Result:
+    async def _carry_out(self, decision: Decision, settled: dict[str, Settled]) -> Result:
+        """``settled`` is told of what has; nothing in the namespace, where this ends by an error."""
+        settled.pop(decision.namespace, None)
         drifts = self._drifts(decision)
         applied = await self.applier.apply(decision.steps, decision.compiled)
         self._record(decision, applied)
@@ -131,7 +133,8 @@ class Reconciler:
         outcome = self._outcome(decision, applied)
         self._measure(decision, outcome)
         told = await self.teller.tell(decision, outcome)
-        self._settle(decision, applied, outcome, told)
+        if outcome.is_plain and not decision.steps.held:
+            settled[decision.namespace] = _settled(decision, applied, told)
         # A name that was taken while we wrote is looked at again: by then the plan knows whose it is.
         is_judged = applied.conflicts <= decision.steps.conflicts
         is_complete = None not in told.values() and is_judged and not applied.failures
@@ -139,7 +142,7 @@ class Reconciler:
 
     async def _observe(self, namespace: str, reads: Reads) -> Observation | None:
         try:
-            settled = self._settled.get(namespace, Settled()) if self._log(namespace).is_empty else Settled()
+            settled = self._settled.get(namespace, NONE_SETTLED) if self._log(namespace).is_empty else NONE_SETTLED
             return await self.observer.observe(namespace, reads, refer=self.triggers.remember, settled=settled)
         except errors.Forbidden as error:  # nothing can be concluded, and trying again won't mend it: somebody has to
             await self._tell_of_blindness(namespace, error)
@@ -199,21 +202,6 @@ class Reconciler:
         for step in applied.written:
             logger.info("%s NetworkPolicy %s/%s", step.action.value, namespace, step.name)
 
-    def _settle(
-        self, decision: Decision, applied: Applied, outcome: status.Outcome, told: Mapping[str, Version]
-    ) -> None:
-        """Remembers what need not be looked at in the next pass."""
-        self._settled.pop(decision.namespace, None)
-        if not outcome.is_plain or decision.steps.held or decision.wait:
-            return
-        observation = decision.observation
-        self._settled[decision.namespace] = observation.settled.and_all_of(
-            decision.compiled,
-            facts=observation.facts,
-            bodies=_versions(observation.bodies) | {name: version or ANOTHER for name, version in told.items()},
-            policies=_versions(observation.policies) | {n: number(text) for n, text in applied.versions.items()},
-        )
-
     def _measure(self, decision: Decision, outcome: status.Outcome) -> None:
         compiled, settled = decision.compiled, decision.observation.settled
         flows = (flow for result in compiled.objects for flow in status.flows_as_written(result, outcome))
@@ -257,6 +245,17 @@ class Reconciler:
         if self._written.pop(namespace, None) is not None:
             self.metrics.forget_namespace(namespace)
         return Result(complete=True)
+
+
+def _settled(decision: Decision, applied: Applied, told: Mapping[str, Version]) -> Settled:
+    """What has settled where all was written and told, or is ANOTHER by now."""
+    observation = decision.observation
+    return observation.settled.and_all_of(
+        decision.compiled,
+        facts=observation.facts,
+        bodies=_versions(observation.bodies) | {name: version or ANOTHER for name, version in told.items()},
+        policies=_versions(observation.policies) | {name: number(text) for name, text in applied.versions.items()},
+    )
 
 
 def _versions(bodies: Iterable[Body]) -> dict[str, int]:

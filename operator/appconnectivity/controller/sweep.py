@@ -97,7 +97,7 @@ class Sweeper:
     clock: Callable[[], float]
     ledgers: Mapping[str, Ledger]
     memory: Memory
-    before_passes: Callable[[], None] = lambda: None
+    before_passes: Callable[[], None]
     first: asyncio.Event = field(default_factory=asyncio.Event)
     completed: int = 0
     judged: int = 0

@@ -123,8 +123,8 @@ class Plan:
 
     @property
     def is_plain(self) -> bool:
-        """True where none of it depends on what else stands: it closes nothing more, and all of it can be written."""
-        return not self.conflicts and not self.held and all(step.is_touch for step in self.denies)
+        """True where it closes nothing more, and no name is taken."""
+        return not self.conflicts and all(step.is_touch for step in self.denies)
 
     @property
     def is_empty(self) -> bool:

@@ -27,7 +27,7 @@ _TRANSITIONS = frozenset(map(naming.transition_policy, api.PolicyType))
 Versions = Mapping[str, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Common:
     """What many objects have in common."""
 
@@ -58,10 +58,10 @@ class Settled:
     facts: str = ""
 
     def still(self, bodies: Versions, policies: Versions) -> Settled:
-        """Those of which neither the object nor a policy is another by now. None while policies keep the namespace
-        open, since that ends."""
+        """Those of which neither the object nor a policy is another by now. None beside policies that keep the
+        namespace open for a while, whoever made them."""
         if not _TRANSITIONS.isdisjoint(policies):
-            return Settled()
+            return NONE_SETTLED
         found = {name: each for name, each in self.objects.items() if each.version and bodies.get(name) == each.version}
         return replace(self, objects={name: each for name, each in found.items() if each.stands(policies)})
 
@@ -84,7 +84,7 @@ class Settled:
             for result in compiled.objects
             if _is_lasting(result)
         }
-        return Settled({**self.objects, **found}, _digest(facts))
+        return Settled({**self.objects, **found}, self.facts if self.objects else _digest(facts))
 
     @cached_property
     def policies(self) -> frozenset[str]:
@@ -109,18 +109,21 @@ class Settled:
         return (state for each in self.objects.values() for state in each.common.states)
 
 
+NONE_SETTLED = Settled()
+
+
 def _digest(facts: Facts) -> str:
-    """Equal where all facts but those of other namespaces are."""
-    services = [facts.services[key] for key in sorted(facts.services)]
-    found = [facts.labels, services, facts.dns_services, facts.node_local_dns, facts.api_server]
+    """Equal where all facts are that flows within the namespace may follow from."""
+    found = [facts.labels, facts.local_services, facts.dns_services, facts.node_local_dns, facts.api_server]
     return naming.digest(found, length=32)
 
 
 def _is_lasting(result: ObjectResult) -> bool:
-    """True where an object comes to the same, and to some policies, as long as all facts of its own namespace stay."""
+    """True where an object comes to the same, and to some policies of which it keeps none as they are, as long as all
+    facts of its own namespace stay."""
     intent = result.intent
     has_end = any(entry.expiration is not None for entry in intent.entries)
-    is_plain = intent.is_enforced and bool(result.policies)
+    is_plain = intent.is_enforced and bool(result.policies) and not result.kept
     return is_plain and not has_end and intent.stays_at_home and all(flow.state in _LASTING for flow in result.flows)
 
 
