@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import kopf
 
+from appconnectivity.cluster.authorities import renewing
 from appconnectivity.cluster.client import PAGE_SIZE, Client, Connection
 from appconnectivity.cluster.pace import Pace
 from appconnectivity.core import api, template
@@ -67,7 +68,7 @@ def registry(*, notice: Notice, listed: Callable[[], None], client: Client) -> k
 
 
 def _session(found: Connection, pace: Pace) -> aiohttp.ClientSession:
-    """As kopf makes it of a ConnectionInfo, but with a pace."""
+    """As kopf makes it of a ConnectionInfo, but with a pace, and with a CA that may be renewed."""
     info = kopf.ConnectionInfo(
         server=found.server,
         ca_path=found.ca_path,
@@ -76,11 +77,12 @@ def _session(found: Connection, pace: Pace) -> aiohttp.ClientSession:
         private_key_path=found.private_key_path,
         insecure=found.insecure,
     )
+    context = info.as_ssl_context()
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        connector=aiohttp.TCPConnector(limit=0, ssl=context),
         headers=info.as_http_headers(),
         proxy=found.proxy,
-        middlewares=(pace,),
+        middlewares=(pace, renewing(context, found.ca_path)),
     )
 
 

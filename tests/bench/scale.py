@@ -27,7 +27,7 @@ BULK, BULK_NAMESPACES = 1000, 20
 # One by one, at rest: when what was written of the one before is over, its Events too.
 ONE_BY_ONE, PAUSE_SECONDS = 200, 0.2
 GROWTH, GROWTH_NAMESPACES = (100, 1000, 10_000), 500
-GROWTH_TIMES, GROWTH_PAUSE_SECONDS, STARTS = 5, 3, 3
+GROWTH_TIMES, GROWTH_PAUSE_SECONDS, STARTS = 7, 4, 3
 BIG = 1000
 PODS, PODS_OF_A_SLICE = 20_000, 100
 REST_SECONDS = 600
@@ -198,7 +198,7 @@ def _grown(plane: ControlPlane, results: Results) -> None:
     install(plane)
     running = Operator(plane)
     running.wait_ready()
-    asyncio.run(_grow(plane, results))
+    asyncio.run(_grow(plane, running, results))
     least = results.growth[GROWTH[0]]
     for count in GROWTH[1:]:
         what = f"an object, where there are {count} of them, beside {GROWTH[0]}"
@@ -257,7 +257,7 @@ async def _add_slice(at: Bench, number: int) -> None:
     await at.client.create(ENDPOINT_SLICE, body)
 
 
-async def _grow(plane: ControlPlane, results: Results) -> None:
+async def _grow(plane: ControlPlane, running: Operator, results: Results) -> None:
     """Timed are some times so many objects, at rest, beside all that are there already."""
     async with bench(plane) as at:
         left = places("grow", objects=GROWTH[-1] + GROWTH_TIMES * GROWTH[0], namespaces=GROWTH_NAMESPACES)
@@ -266,13 +266,17 @@ async def _grow(plane: ControlPlane, results: Results) -> None:
         for count in GROWTH:
             await _create_in_turn(at, [left.pop(0) for _ in range(count - GROWTH[0] - done)])
             batches = [[left.pop(0) for _ in range(GROWTH[0])] for _ in range(GROWTH_TIMES)]
-            results.growth[count] = statistics.median([await _cost(at, batch) for batch in batches])
+            results.growth[count] = statistics.median([await _cost(at, batch, running) for batch in batches])
             done = count + (GROWTH_TIMES - 1) * GROWTH[0]
 
 
-async def _cost(at: Bench, wanted: list[Place]) -> float:
-    """Seconds an object."""
-    await asyncio.sleep(GROWTH_PAUSE_SECONDS)
+async def _cost(at: Bench, wanted: list[Place], running: Operator) -> float:
+    """Seconds an object, at rest: no sweep is under way, nor the controllers' work for what was made before."""
+    while True:
+        asked = running.metric("appconnectivity_api_requests_total")
+        await asyncio.sleep(GROWTH_PAUSE_SECONDS)
+        if asked == running.metric("appconnectivity_api_requests_total"):
+            break
     return await timed(create(at, wanted)) / len(wanted)
 
 

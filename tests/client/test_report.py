@@ -16,9 +16,9 @@ UNTYPED = "failed to create typed live object (shop/p; Kind=AppConnectivity): .s
 async def test_a_status_is_applied(server: Server, client: Client) -> None:
     server.answers = [ok(body(resourceVersion="8") | {"status": {"policyCount": 2}})]
 
-    metadata = await Reporter(client).status(body(), {"policyCount": 2})
+    applied = await Reporter(client).status(body(), {"policyCount": 2})
 
-    assert metadata["resourceVersion"] == "8"
+    assert applied["metadata"]["resourceVersion"] == "8"
     assert [method for method, *_ in server.requests] == ["PATCH"]
 
 
@@ -42,9 +42,9 @@ async def test_what_others_have_put_into_a_status_is_taken_out(server: Server, c
     mixed = {"policyCount": 2, "conditions": [{"type": "Stalled", "status": "True"}]}
     server.answers = [ok(body() | {"status": mixed}), ok(body(resourceVersion="9") | {"status": {"policyCount": 2}})]
 
-    metadata = await Reporter(client).status(body(), {"policyCount": 2})
+    applied = await Reporter(client).status(body(), {"policyCount": 2})
 
-    assert metadata["resourceVersion"] == "9"
+    assert applied["metadata"]["resourceVersion"] == "9"
     assert server.requests[-1][3][-1] == {"op": "add", "path": "/status", "value": {"policyCount": 2}}
 
 

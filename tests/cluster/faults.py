@@ -128,6 +128,16 @@ class FaultProxy:
 
         self._run(cut())
 
+    def show(self, certificate: tuple[Path, Path]) -> None:
+        """Another certificate from now on. All connections that there are end."""
+
+        async def show() -> None:
+            self._context.load_cert_chain(*map(str, certificate))
+            for connection in self._runner.server.connections if self._runner.server else ():
+                connection.force_close()
+
+        self._run(show())
+
     def writes(self, *, since: float = 0.0) -> list[Asked]:
         """What was asked for, whatever came of it; ``since`` is a time.monotonic()."""
         return [asked for asked in self.log if asked.verb in WRITES and asked.at >= since]

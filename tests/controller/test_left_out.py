@@ -30,6 +30,7 @@ from appconnectivity.core.status import condition
 from builders import OPTIONS, flow, foreign, live, obj
 
 DENY, DNS = "appconnectivity.default-deny", "appconnectivity.allow-dns"
+KUBE_DNS = ("kube-system", "kube-dns")
 NO_ONE = {"matchLabels": {"no": "one"}}
 
 
@@ -46,6 +47,13 @@ class Cluster:
 
     async def get(self, *_: Any, **__: Any) -> None:
         """Of other kinds there is nothing."""
+
+    async def list(self, *_: Any, **__: Any) -> list[Any]:
+        """EndpointSlices: one address behind each Service."""
+        port = {"name": "dns", "port": 53, "protocol": "UDP"}
+        endpoints = [{"addresses": ["10.0.0.5"]}]
+        metadata = {"namespace": "shop", "name": "a-slice"}
+        return [{"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints, "ports": [port]}]
 
     def put(self, kind: Kind, body: Any) -> Any:
         self.version += 1
@@ -77,13 +85,17 @@ class Cluster:
         if body["metadata"]["name"] in self.refused:
             raise errors.Rejected("refused")
         current = await self.memory.get(APP_CONNECTIVITY, name=body["metadata"]["name"], namespace="shop")
-        return self.put(APP_CONNECTIVITY, {**(current or {}), "status": status})["metadata"]
+        return self.put(APP_CONNECTIVITY, {**(current or {}), "status": status})
 
     async def event(self, *_: Any, **__: Any) -> None:
         return
 
     async def policy(self, name: str) -> Any:
         return await self.memory.get(NETWORK_POLICY, name=name, namespace="shop")
+
+    def serve(self, name: str, namespace: str = "shop", **spec: Any) -> None:
+        ports = [{"name": "dns", "port": 53, "protocol": "UDP"}]
+        self.put(SERVICE, {"metadata": {"name": name, "namespace": namespace}, "spec": {"ports": ports, **spec}})
 
     async def ready(self, name: str) -> str:
         """The reason of its condition Ready."""
@@ -120,8 +132,10 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def reconciler(cluster: Cluster, metrics: Metrics, clock: Clock) -> Reconciler:
-    observer = Observer(now=cluster.memory, recent=cluster.memory, options=OPTIONS, dns_services=[], clock=lambda: 0.0)
-    triggers = Triggers()
+    observer = Observer(
+        now=cluster.memory, recent=cluster.memory, options=OPTIONS, dns_services=[KUBE_DNS], clock=lambda: 0.0
+    )
+    triggers = Triggers(dns_services=frozenset({KUBE_DNS}))
     return Reconciler(
         observer=observer,
         applier=cast("Applier", cluster),
@@ -265,6 +279,60 @@ async def test_an_object_that_has_changed_in_the_middle_of_its_pass_is_not_left_
 
     assert two == [["three"], ["three"]]
     assert (await cluster.policy("three.a-to-b.ingress"))["spec"]["ingress"][0]["ports"][0]["port"] == 9090
+
+
+async def test_a_policy_of_an_object_that_was_left_out_and_comes_back_is_kept_where_it_would_have_been(
+    cluster: Cluster, reconciler: Reconciler, two: Any
+) -> None:
+    """Its Service has lost its selector: what isolates the pods behind it stays, if it is there."""
+    cluster.serve("dns", selector={"app": "dns"})
+    cluster.put(APP_CONNECTIVITY, obj(flow("a", {"service": "dns"}, ports=None), name="three", defaultDeny="Endpoints"))
+    await reconciler.reconcile("shop")
+    deny = await cluster.policy("three.dns.deny")
+    cluster.serve("dns")
+    cluster.end(NETWORK_POLICY, "three.dns.deny")
+    cluster.end(NETWORK_POLICY, "three.dns.allow-dns")
+    for _ in range(3):
+        await reconciler.reconcile("shop")
+    cluster.put(NETWORK_POLICY, deny)
+    await reconciler.reconcile("shop")
+
+    assert two[-3:] == [[], [], ["one", "three", "two"]]
+    assert await cluster.policy("three.dns.deny")
+
+
+async def test_a_namespace_is_not_taken_for_left_where_all_that_stay_were_left_out(
+    cluster: Cluster, reconciler: Reconciler
+) -> None:
+    """One that is left is kept open for a while, as a whole."""
+    for name in ("one", "two"):
+        cluster.connect(name, 8080, defaultDeny="None", dns="None")
+    await reconciler.reconcile("shop")
+    reconciler.options = replace(OPTIONS, adoption=timedelta(seconds=10))
+    cluster.end(APP_CONNECTIVITY, "two")
+    await reconciler.reconcile("shop")
+
+    standing = await cluster.memory.list(NETWORK_POLICY, namespace="shop")
+    assert {body["metadata"]["name"] for body in standing} == {"one.a-to-b.egress", "one.a-to-b.ingress"}
+
+
+async def test_what_those_refer_to_that_were_left_out_is_looked_up_and_listened_for(
+    cluster: Cluster, reconciler: Reconciler, compiled: list[list[str]]
+) -> None:
+    cluster.serve("kube-dns", "kube-system", selector={"k8s-app": "kube-dns"})
+    cluster.serve("db", selector={"app": "db"})
+    cluster.put(APP_CONNECTIVITY, obj(flow("a", {"service": "db"}, ports=None), name="one"))
+    cluster.connect("two", 8080)
+    for port in (9090, 9091):
+        await reconciler.reconcile("shop")
+        cluster.connect("three", port, dns="None", policyTypes=["Ingress"])
+    await reconciler.reconcile("shop")
+
+    assert compiled[-1] == ["three"]
+    slices = {"metadata": {"namespace": "shop", "name": "x", "labels": {"kubernetes.io/service-name": "db"}}}
+    dns = {"metadata": {"namespace": KUBE_DNS[0], "name": KUBE_DNS[1]}}
+    assert reconciler.triggers.concerned("endpointslices", slices) == {"shop"}
+    assert reconciler.triggers.concerned("services", dns) == {"shop"}
 
 
 async def test_what_an_object_leaves_behind_goes_though_others_have_settled(

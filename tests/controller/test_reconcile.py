@@ -31,8 +31,8 @@ class FakeReporter:
     def __init__(self, generation: int) -> None:
         self.generation = generation
 
-    async def status(self, *_: Any) -> dict[str, Any]:
-        return {"resourceVersion": "8", "generation": self.generation}
+    async def status(self, _: Any, status: Any) -> dict[str, Any]:
+        return {"metadata": {"resourceVersion": "8", "generation": self.generation}, "status": status}
 
     async def event(self, *_: Any, **__: Any) -> None:
         return

@@ -105,7 +105,7 @@ def meddle(team: Team) -> Iterator[Callable[[], None]]:
     where = "has(object.spec.egress)"
     bodies = removing(f"meddle-{team.namespace}", team.namespace, "networkpolicies", path="/spec/egress", where=where)
     yield lambda: _in_force(team, bodies)
-    team.plane.kubectl("delete", "-f", "-", input=yaml.safe_dump_all(bodies))
+    team.plane.kubectl("delete", "--ignore-not-found", "-f", "-", input=yaml.safe_dump_all(bodies))
 
 
 def _in_force(team: Team, bodies: list[dict[str, Any]]) -> None:

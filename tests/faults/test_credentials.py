@@ -1,4 +1,4 @@
-"""Tokens that are taken back while the operator runs (RELIABILITY F13)."""
+"""Tokens that are taken back, and a CA that is replaced, while the operator runs (RELIABILITY F13)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import yaml
 from cluster.controlplane import ControlPlane
 from cluster.faults import FaultProxy
 from cluster.operator import NAMESPACE, SERVICE_ACCOUNT
+from cluster.pki import Authority
 from e2e.conftest import Team, eventually, flow
 from faults.conftest import Patient
 
@@ -84,6 +85,44 @@ def test_tokens_are_rotated_and_the_old_ones_taken_back(
     team.wait_ready()
     assert patient.deleted() == []
     patient.is_well()
+
+
+def test_a_ca_that_has_expired_is_replaced(
+    new_patient: Callable[..., Patient], proxy: FaultProxy, team: Team, tmp_path: Path
+) -> None:
+    """By another one, in the server's certificate and, later, in the file of those who are trusted."""
+    trusted = tmp_path / "trusted.crt"
+    trusted.write_text(team.plane.ca_file.read_text())
+    patient = new_patient(by=lambda path: trusting(trusted, proxy.kubeconfig(path)))
+    team.connect("shop", flow("frontend", "api", 8080))
+    team.wait_ready()
+    stood = team.policies()
+
+    renewed = Authority(tmp_path)
+    proxy.show(renewed.issue("kube-apiserver", addresses=("127.0.0.1",)))
+    team.connect("shop", flow("frontend", "api", 8080), flow("worker", "api", 8080))
+    eventually(lambda: "certificate" in patient.operator.log.read_text().lower())
+    time.sleep(3)
+    assert team.policies() == stood
+    assert patient.operator.get("/healthz") == (200, "ok")
+
+    trusted.write_text(renewed.file.read_text())
+    eventually(lambda: "shop.worker-to-api.ingress" in team.policies(), within=60)
+    team.wait_ready()
+    patient.wait_until_no_sweep_is_near()
+    team.connect("shop", flow("frontend", "api", 8080))
+    eventually(lambda: team.policies().keys() == stood.keys())  # by a watch
+    assert sorted(patient.deleted()) == ["shop.worker-to-api.egress", "shop.worker-to-api.ingress"]
+    patient.is_well()
+
+
+def trusting(file: Path, kubeconfig: Path) -> Path:
+    """A kubeconfig for whom this file says who is trusted."""
+    config = yaml.safe_load(kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["certificate-authority"] = str(file)
+    taken = kubeconfig.with_suffix(".trusting")
+    taken.write_text(yaml.safe_dump(config))
+    return taken
 
 
 def refused(proxy: FaultProxy, *, since: float) -> Counter[str]:

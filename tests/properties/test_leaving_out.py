@@ -30,13 +30,15 @@ GRANT = obj(flow({"namespace": "shop"}, {"podSelector": {}}, "*"), name="all", n
 LABELS = {api.NAMESPACE_NAME_LABEL: "shop", "team": "red"}
 AGREED = facts(DB, EXT, THERE, labels=LABELS, peers={"data": peer(GRANT, name="data", team="red")})
 REFUSED = facts(DB, EXT, THERE, labels=LABELS, peers={"data": peer(name="data", team="blue")})
-WORLDS = (AGREED, REFUSED, facts(DB), facts(BY_HAND), facts(EXT, labels={"team": "blue"}), facts(dns_services=()))
+BARE = facts(dns_services=(), node_local_dns=("169.254.20.10",), api_server=(endpoints("10.0.0.1", https=6443),))
+WORLDS = (AGREED, REFUSED, facts(DB), facts(BY_HAND), facts(EXT, labels={"team": "blue"}), BARE)
 
 _anything = st.builds(
     lambda found, header: obj(*found, **header), lists_of_flows, st.one_of(headers, st.just({"mode": "Maybe"}))
 )
 _ends = st.sampled_from(("a", "b", {"podSelector": {}}))
-_local = st.one_of(st.builds(flow, _ends, _ends), st.just(flow("a", {"service": "db"}, ports=None)))
+_others = st.sampled_from(({"service": "db"}, {"service": "db"}, {"entity": "KubeAPIServer"}))
+_local = st.one_of(st.builds(flow, _ends, _ends), st.builds(lambda end: flow("a", end, ports=None), _others))
 _closing = st.sampled_from(({}, {"defaultDeny": "Endpoints"}, {"policyTypes": ["Ingress"]}, {"dns": "None"}))
 _settling = st.builds(
     lambda found, header: obj(*found, **header), st.lists(_local, min_size=1, max_size=2, unique_by=str), _closing
@@ -54,6 +56,7 @@ class Namespace:
     policies: dict[str, Any] = field(default_factory=lambda: {"theirs": foreign("theirs")})
     days: int = 0
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
+    gone: dict[str, Any] = field(default_factory=dict)
 
     def put(self, kind: str, body: Any) -> None:
         name = body["metadata"]["name"]
@@ -83,7 +86,7 @@ class Namespace:
         """With the statuses that say so."""
         for step in steps.steps:
             if step.action is Action.DELETE:
-                del self.policies[step.name]
+                self.gone[step.name] = self.policies.pop(step.name)
             elif step.policy is not None and step.action in (Action.CREATE, Action.UPDATE):
                 self.put("policies", live(step.policy))
         for name, said in self.statuses(compiled, conflicts=steps.conflicts).items():
@@ -108,8 +111,9 @@ class Namespace:
         """A pass as the operator makes one; returns what has settled then."""
         settled = self.still(settled)
         compiled, steps = self.compile(settled)
-        event(f"{len(settled.objects)} settled, plain: {steps.is_plain}")
-        if settled.objects and not steps.is_plain:
+        are_left_out = settled.may_be_left_out_of(steps)
+        event(f"{len(settled.objects)} settled, left out: {are_left_out}")
+        if not are_left_out:
             settled = NONE_SETTLED
             compiled, steps = self.compile(settled)
         self._compare(settled, compiled, steps)
@@ -124,6 +128,9 @@ class Namespace:
         before = {name: self.objects[name]["status"] for name in settled.objects}
         said = self.statuses(compiled, conflicts=steps.conflicts)
 
+        states = [*settled.states, *(flow.state for result in compiled.objects for flow in result.flows)]
+        assert sorted(states) == sorted(flow.state for result in everything.objects for flow in result.flows)
+        assert compiled.next_change == everything.next_change
         assert changes(steps) == changes(all_steps)
         assert said | before == self.statuses(everything, conflicts=all_steps.conflicts)
         assert settled.policies <= {policy.name for policy in everything.policies}
@@ -137,7 +144,8 @@ def happen(data: Any, namespace: Namespace) -> None:
     """One thing of those that may happen between two passes."""
     to_objects = ("object", "object", "end") if namespace.objects else ("object",)
     to_policies = ("edited", "gone", "taken") if namespace.policies else ()
-    what = data.draw(st.sampled_from((*to_objects, *to_policies, "facts", "facts", "days")))
+    back = ("back", "back") if namespace.gone else ()
+    what = data.draw(st.sampled_from((*to_objects, *to_policies, *back, "facts", "facts", "days")))
     event(what)
     if what == "object":
         namespace.put_object(data.draw(st.sampled_from(NAMES)), data.draw(objects))
@@ -147,6 +155,8 @@ def happen(data: Any, namespace: Namespace) -> None:
         namespace.facts = data.draw(st.sampled_from(WORLDS))
     elif what == "days":
         namespace.days += data.draw(st.integers(1, 3))
+    elif what == "back":
+        namespace.put("policies", namespace.gone.pop(data.draw(st.sampled_from(sorted(namespace.gone)))))
     else:
         _meddle(namespace, data.draw(st.sampled_from(sorted(namespace.policies))), how=what)
 
@@ -155,6 +165,8 @@ def _meddle(namespace: Namespace, name: str, *, how: str) -> None:
     body = namespace.policies.pop(name)
     if how == "edited":
         namespace.put("policies", body | {"spec": body["spec"] | {"podSelector": {"matchLabels": {"app": "edited"}}}})
+    elif how == "gone":
+        namespace.gone[name] = body
     elif how == "taken":
         namespace.put("policies", foreign(name))
 

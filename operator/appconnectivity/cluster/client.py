@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from kubernetes.aio import client as official
 
-from appconnectivity.cluster import errors
+from appconnectivity.cluster import authorities, errors
 from appconnectivity.cluster.answers import Retryable, failure, parsed
 from appconnectivity.cluster.configuration import one_line
 from appconnectivity.cluster.kinds import Kind
@@ -278,6 +278,8 @@ class Client:
             )
             status, text = answer.status, await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error, aiohttp.ClientConnectorCertificateError):
+                authorities.read_again(self._api.rest_client.ssl_context, self._configuration.ssl_ca_cert)
             raise Retryable(f"{type(error).__name__} {error}".strip()) from error
         finally:
             self._observer(verb, kind.plural, status)

@@ -88,7 +88,7 @@ class Observer:
 
         ``recent`` reads are enough for what adds: its objects and policies are not older than any event or own write.
         What takes away has to know what there is ``now``. ``refer`` is told what will be looked up before it is, so
-        that no change in between goes unnoticed. ``settled`` are those that had.
+        that no change in between goes unnoticed. ``settled`` are the objects that had settled at the last look.
         """
         body, objects, policies = await asyncio.gather(
             reads.get(NAMESPACE, name=namespace),

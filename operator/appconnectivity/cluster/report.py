@@ -27,7 +27,7 @@ class Reporter:
         self._instance = os.environ.get("HOSTNAME", _COMPONENT)
 
     async def status(self, body: Body, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Applies the whole status of the object that ``body`` is; returns the object's metadata after it.
+        """Applies the whole status of the object that ``body`` is; returns the object after it.
 
         The uid makes it a conflict where another object of that name stands there by now.
         """
@@ -41,7 +41,7 @@ class Reporter:
             applied = await self._client.patch(kind, whole, _replacing(whole), subresource="status")
         if applied.get("status") != status:  # nor does it take out what such a patch, or another manager, has put in
             applied = await self._client.patch(kind, whole, _replacing(whole), subresource="status")
-        return dict(applied["metadata"])
+        return applied
 
     async def event(self, body: Body, finding: Finding, *, warning: bool) -> None:
         """An Event about the object, as ``kubectl describe`` shows it; of what is in no namespace in ``default``."""

@@ -17,7 +17,7 @@ from appconnectivity.cluster.store import number, version_of
 from appconnectivity.controller.brake import Brake
 from appconnectivity.controller.decision import Decision
 from appconnectivity.controller.metrics import Metrics
-from appconnectivity.controller.telling import ANOTHER, Teller, Version
+from appconnectivity.controller.telling import Teller, Version
 from appconnectivity.controller.triggers import Triggers
 from appconnectivity.controller.worker import Result
 from appconnectivity.core import drift, status
@@ -90,7 +90,7 @@ class Reconciler:
         compiled = self._compile(observation)
         opening = self._transition(observation, compiled)
         steps = plan(compiled, observation.policies, transition=opening.policies, hold=self._held(namespace, compiled))
-        if observation.settled.objects and not steps.is_plain:
+        if not observation.settled.may_be_left_out_of(steps):
             self._settled.pop(namespace, None)
             return await self._decide(namespace, reads)
         return Decision(observation, compiled, opening, steps)
@@ -133,7 +133,7 @@ class Reconciler:
         outcome = self._outcome(decision, applied)
         self._measure(decision, outcome)
         told = await self.teller.tell(decision, outcome)
-        if outcome.is_plain and not decision.steps.held:
+        if outcome.is_clean and not decision.steps.held:
             settled[decision.namespace] = _settled(decision, applied, told)
         # A name that was taken while we wrote is looked at again: by then the plan knows whose it is.
         is_judged = applied.conflicts <= decision.steps.conflicts
@@ -165,7 +165,8 @@ class Reconciler:
         return compiler.compile(observation.intents)
 
     def _transition(self, observation: Observation, compiled: Compiled) -> Transition:
-        """What keeps the namespace open; not where its policies stood before, as far as we or a status know."""
+        """What keeps the namespace open; not where its policies stood before, as far as we or a status know. Nor where
+        an object was left out: then it is neither closed nor opened as a whole, whatever the others come to."""
         if observation.settled.objects:
             return Transition()
         counts = [(body.get("status") or {}).get("policyCount", 0) for body in observation.bodies]
@@ -248,12 +249,12 @@ class Reconciler:
 
 
 def _settled(decision: Decision, applied: Applied, told: Mapping[str, Version]) -> Settled:
-    """What has settled where all was written and told, or is ANOTHER by now."""
+    """What has settled, all policies being written; an object whose status is not as it should be has no version."""
     observation = decision.observation
     return observation.settled.and_all_of(
         decision.compiled,
         facts=observation.facts,
-        bodies=_versions(observation.bodies) | {name: version or ANOTHER for name, version in told.items()},
+        bodies=_versions(observation.bodies) | {name: version or 0 for name, version in told.items()},
         policies=_versions(observation.policies) | {name: number(text) for name, text in applied.versions.items()},
     )
 

@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 Body = Mapping[str, Any]
 
-# The resourceVersion of what stands after a status was written; ANOTHER where that is no object that was judged, and
-# None where it could not be written.
+# The resourceVersion of what stands after a status was written; ANOTHER where that is not the object that was judged,
+# with this status, and None where it could not be written.
 Version = int | None
 ANOTHER = 0
 
@@ -75,11 +75,11 @@ class Teller:
             self.metrics.errors.labels("StatusWrite").inc()
             logger.warning("status of %s/%s: %s", metadata["namespace"], metadata["name"], error)
             return ANOTHER if isinstance(error, errors.NamespaceGone) else None
-        if applied.get("generation") != metadata.get("generation"):  # its event tells of a changed spec, too
-            return ANOTHER
-        version = applied["resourceVersion"]
+        if applied["metadata"].get("generation") != metadata.get("generation"):
+            return ANOTHER  # its event tells of a changed spec, too
+        version = applied["metadata"]["resourceVersion"]
         self.triggers.expect(api.PLURAL, metadata["namespace"], metadata["name"], version)
-        return number(version)
+        return number(version) if applied.get("status") == wanted else ANOTHER
 
     async def _one(self, body: Body, wanted: Mapping[str, Any]) -> Version:
         version = await self.status(body, wanted)

@@ -49,8 +49,11 @@ class ObjectResult:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What should stand in one namespace. ``kept`` names policies that stay as they are; ``next_change`` is the moment
-    at which the same input will give another result (a flow expires, or is about to)."""
+    """What should stand in one namespace for those of its objects that were compiled.
+
+    ``kept`` names policies that stay as they are; ``next_change`` is the moment at which the same input will give
+    another result (a flow expires, or is about to).
+    """
 
     policies: tuple[Policy, ...]
     kept: frozenset[str]

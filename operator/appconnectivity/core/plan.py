@@ -122,9 +122,13 @@ class Plan:
         return bool(self._of(Action.DELETE))
 
     @property
-    def is_plain(self) -> bool:
-        """True where it closes nothing more, and no name is taken."""
-        return not self.conflicts and all(step.is_touch for step in self.denies)
+    def deletions(self) -> frozenset[str]:
+        return frozenset(step.name for step in self._of(Action.DELETE))
+
+    @property
+    def closes(self) -> bool:
+        """True where something isolates pods that was not there, or not so."""
+        return not all(step.is_touch for step in self.denies)
 
     @property
     def is_empty(self) -> bool:
@@ -158,7 +162,8 @@ def plan(
     transition: Iterable[Policy] = (),
     hold: Collection[str] = (),
 ) -> Plan:
-    """What brings ``observed`` (a complete, consistent LIST of one namespace) to what was compiled.
+    """What brings ``observed`` (a complete, consistent LIST of one namespace, but for what objects have that were left
+    out of the compilation) to what was compiled.
 
     ``transition`` are policies that keep the namespace open for a while. ``hold`` names policies whose repair has to
     wait, because somebody keeps changing them.

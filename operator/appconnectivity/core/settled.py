@@ -1,8 +1,8 @@
 """Objects that have settled: what follows from them stands, and their status says so. A pass, which is made for each
 change of one object, leaves the others of its namespace out until something that they follow from is another.
 
-That is the object itself, a policy of its own, or a fact of its own namespace; not the time, nor what others grant:
-what depends on these does not settle.
+That is the object itself, a policy of its own, or a fact that flows within a namespace go by; not the time, nor what
+others grant: what depends on these does not settle.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from appconnectivity.core.compile import Compiled, ObjectResult
 from appconnectivity.core.facts import Facts
 from appconnectivity.core.findings import FlowState
 from appconnectivity.core.isolation import Want, want
+from appconnectivity.core.plan import Plan
 from appconnectivity.core.policy import Owner
 from appconnectivity.core.references import References, references, together
 
@@ -66,13 +67,14 @@ class Settled:
         return replace(self, objects={name: each for name, each in found.items() if each.stands(policies)})
 
     def follow_from(self, facts: Facts) -> bool:
-        """False where a fact of their own namespace is another by now."""
+        """False where a fact that they go by is another by now."""
         return not self.objects or self.facts == _digest(facts)
 
     def and_all_of(self, compiled: Compiled, *, facts: Facts, bodies: Versions, policies: Versions) -> Settled:
-        """These and the compiled objects, as far as they have settled where all is written, and told, as compiled.
+        """These and the compiled objects, as far as they settle where all policies are written as compiled.
 
-        ``facts`` are those of both, ``bodies`` and ``policies`` what stands then.
+        One whose status does not say so has no version. ``facts`` are those of both, ``bodies`` and ``policies`` what
+        stands then.
         """
         found = {
             result.intent.name: _Object(
@@ -85,6 +87,13 @@ class Settled:
             if _is_lasting(result)
         }
         return Settled({**self.objects, **found}, self.facts if self.objects else _digest(facts))
+
+    def may_be_left_out_of(self, steps: Plan) -> bool:
+        """False where what is to be done may depend on them: what closes does on all that opens, and where a policy of
+        theirs would go that was not there before, they may keep it."""
+        theirs = tuple(f"{name}." for name in self.objects)
+        keeps = any(name.startswith(theirs) for name in steps.deletions)
+        return not self.objects or not (steps.conflicts or steps.closes or keeps)
 
     @cached_property
     def policies(self) -> frozenset[str]:

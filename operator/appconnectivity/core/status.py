@@ -31,7 +31,7 @@ class Outcome:
     open_until: str = ""
 
     @property
-    def is_plain(self) -> bool:
+    def is_clean(self) -> bool:
         """True where all of the plan was written, and there is nothing to be said of that."""
         return self == Outcome()
 

@@ -45,7 +45,7 @@ def transition(
     now: datetime,
     lasting: timedelta,
 ) -> Transition:
-    """What has to keep the namespace open now, given all policies that stand in it.
+    """What has to keep the namespace open now, given all policies that stand in it and all that should.
 
     Never beside policies of anybody else, never for longer than ``lasting``, and never again where ours isolated before
     (``was_closed``): that they are gone is then the work of somebody else.
