@@ -27,7 +27,7 @@ BULK, BULK_NAMESPACES = 1000, 20
 # One by one, at rest: when what was written of the one before is over, its Events too.
 ONE_BY_ONE, PAUSE_SECONDS = 200, 0.2
 GROWTH, GROWTH_NAMESPACES = (100, 1000, 10_000), 500
-GROWTH_TIMES, GROWTH_PAUSE_SECONDS, STARTS = 7, 4, 3
+GROWTH_TIMES, GROWTH_PAUSE_SECONDS, GROWTH_PAUSES, STARTS = 7, 4, 30, 3
 BIG = 1000
 PODS, PODS_OF_A_SLICE = 20_000, 100
 REST_SECONDS = 600
@@ -271,8 +271,8 @@ async def _grow(plane: ControlPlane, running: Operator, results: Results) -> Non
 
 
 async def _cost(at: Bench, wanted: list[Place], running: Operator) -> float:
-    """Seconds an object, at rest: no sweep is under way, nor the controllers' work for what was made before."""
-    while True:
+    """Seconds an object, while the operator asks for nothing else: no sweep is under way."""
+    for _ in range(GROWTH_PAUSES):
         asked = running.metric("appconnectivity_api_requests_total")
         await asyncio.sleep(GROWTH_PAUSE_SECONDS)
         if asked == running.metric("appconnectivity_api_requests_total"):

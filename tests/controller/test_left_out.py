@@ -35,7 +35,8 @@ NO_ONE = {"matchLabels": {"no": "one"}}
 
 
 class Cluster:
-    """Takes every write, but for names that are ``refused``. ``meanwhile`` is called with each plan that is applied."""
+    """Takes every write, but for names that are ``refused``. ``meanwhile`` is called with each plan that is applied;
+    ``meddle`` is what admission makes of a status."""
 
     def __init__(self) -> None:
         self.memory = Memory(otherwise=cast("Reads", self))
@@ -43,6 +44,7 @@ class Cluster:
             self.memory.settle(kind, Listing(Store(), 1))
         self.version, self.refused = 1, set[str]()
         self.meanwhile: Callable[[], None] = lambda: None
+        self.meddle: Callable[[Any], Any] = lambda status: status
         self.put(NAMESPACE, {"metadata": {"name": "shop"}})
 
     async def get(self, *_: Any, **__: Any) -> None:
@@ -85,7 +87,7 @@ class Cluster:
         if body["metadata"]["name"] in self.refused:
             raise errors.Rejected("refused")
         current = await self.memory.get(APP_CONNECTIVITY, name=body["metadata"]["name"], namespace="shop")
-        return self.put(APP_CONNECTIVITY, {**(current or {}), "status": status})
+        return self.put(APP_CONNECTIVITY, {**(current or {}), "status": self.meddle(status)})
 
     async def event(self, *_: Any, **__: Any) -> None:
         return
@@ -265,6 +267,19 @@ async def test_an_object_whose_status_could_not_be_written_is_not_left_out(
 
     assert two == [["three"], ["three"]]
     assert await cluster.ready("three") == "Ready"
+
+
+async def test_an_object_whose_status_admission_has_changed_is_not_left_out(
+    cluster: Cluster, reconciler: Reconciler, two: Any
+) -> None:
+    cluster.meddle = lambda status: {**status, "policyCount": 0}
+    cluster.connect("three", 8080)
+    await reconciler.reconcile("shop")
+    cluster.meddle = lambda status: status
+    await reconciler.reconcile("shop")
+    await reconciler.reconcile("shop")
+
+    assert two == [["three"], ["three"], []]
 
 
 async def test_an_object_that_has_changed_in_the_middle_of_its_pass_is_not_left_out(
