@@ -98,6 +98,19 @@ def compile_(
     return compiler.compile([parse(body, default_app_label=options.app_label) for body in bodies])
 
 
+class Clock:
+    """Stands still until somebody sets it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def leap(self, seconds: float) -> None:
+        self.now += seconds
+
+
 def observed(compiled: Compiled) -> list[Body]:
     """What the API server holds once the compiled policies have been applied."""
     return [live(policy) for policy in compiled.policies]

@@ -6,11 +6,21 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from appconnectivity.core.facts import ServicePort
+from appconnectivity.core.selectors import Selector
+from builders import endpoints, flow, obj, service
+
 Body = dict[str, Any]
 
 APPS = ("a", "b", "c")
 OTHER_NAMESPACES = ("data", "ops")
 TEAMS = ("red", "blue")
+
+# The Services of that vocabulary, and what grants shop everything in data.
+DB = service("db", ServicePort("sql", "TCP", 5432, "sql"), endpoints=(endpoints("10.0.0.5", sql=5433),))
+EXT = service("ext", ServicePort("http", "TCP", 80, 80), selector=None, endpoints=(endpoints("192.0.2.1", http=8080),))
+THERE = service("db", ServicePort("http", "TCP", 80, 8080), namespace="data", selector=Selector.of_labels({"app": "b"}))
+GRANT = obj(flow({"namespace": "shop"}, {"podSelector": {}}, "*"), name="all", namespace="data")
 
 _labels: st.SearchStrategy[Body] = st.one_of(
     st.just({}),

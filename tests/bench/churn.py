@@ -89,7 +89,7 @@ async def etcd(plane: ControlPlane, name: str) -> AsyncIterator[Etcd]:
 async def churn(at: Bench, running: Operator, names: list[str], name: str, change: Change) -> Churn:
     """In these namespaces, each with a Ready object of that name."""
     passes = running.metric("appconnectivity_reconciles_total", result="ok")
-    changes, a_second = await keep_changing(names, change, seconds=SECONDS)
+    changes, a_second = await _keep_changing(names, change)
     end = time.perf_counter()
     await each(names, lambda namespace: at.wait_until_current((namespace, name)))
     drained = time.perf_counter() - end
@@ -97,11 +97,11 @@ async def churn(at: Bench, running: Operator, names: list[str], name: str, chang
     return Churn(a_second, drained, passes / changes)
 
 
-async def keep_changing(names: list[str], change: Change, *, seconds: float) -> tuple[int, float]:
+async def _keep_changing(names: list[str], change: Change) -> tuple[int, float]:
     """As many changes as are taken, and no more than are to be tried; returns how many these were, and how many a
     second."""
     begin, changes, pending = time.perf_counter(), 0, set[asyncio.Future[None]]()
-    while (elapsed := time.perf_counter() - begin) < seconds:
+    while (elapsed := time.perf_counter() - begin) < SECONDS:
         while changes < elapsed * A_SECOND and len(pending) < len(names):
             task = asyncio.ensure_future(change(names[changes % len(names)], 8080 + changes // len(names) % 1000))
             pending.add(task)

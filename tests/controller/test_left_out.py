@@ -27,7 +27,7 @@ from appconnectivity.core.drift import FREE_REPAIRS, QUIET_SECONDS
 from appconnectivity.core.findings import Finding, Reason
 from appconnectivity.core.plan import Action, Plan
 from appconnectivity.core.status import condition
-from builders import OPTIONS, flow, foreign, live, obj
+from builders import OPTIONS, Clock, flow, foreign, live, obj
 
 DENY, DNS = "appconnectivity.default-deny", "appconnectivity.allow-dns"
 KUBE_DNS = ("kube-system", "kube-dns")
@@ -108,15 +108,6 @@ class Cluster:
         self.put(APP_CONNECTIVITY, obj(flow("a", "b", port), name=name, generation=port, **spec))
 
 
-class Clock:
-    """Stands still until somebody sets it."""
-
-    now = 0.0
-
-    def leap(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -146,7 +137,7 @@ def reconciler(cluster: Cluster, metrics: Metrics, clock: Clock) -> Reconciler:
         metrics=metrics,
         options=replace(OPTIONS, adoption=timedelta(0)),
         brake=Brake(is_gone=lambda _: True),
-        monotonic=lambda: clock.now,
+        monotonic=clock,
     )
 
 

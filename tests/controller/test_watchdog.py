@@ -21,21 +21,13 @@ from appconnectivity.controller.probes import OLDEST_QUEUED_SECONDS, WATCHER_GRA
 from appconnectivity.controller.queue import WorkQueue
 from appconnectivity.controller.sweep import Ledger, Sweeper
 from appconnectivity.core import api, naming, template
-from builders import compile_, flow, foreign, obj, observed
+from builders import Clock, compile_, flow, foreign, obj, observed
 
 POLICIES = "networkpolicies"
 
 
 def body(uid: str = "u", version: str = "1", **more: Any) -> dict[str, Any]:
     return {"metadata": {"uid": uid, "name": uid, "resourceVersion": version, **more}}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class FakeClient:

@@ -16,7 +16,7 @@ from cluster import processes
 from cluster.controlplane import ControlPlane
 from cluster.faults import FaultProxy
 from cluster.operator import USER, Operator, install
-from e2e.conftest import Team, eventually, new_team, team
+from e2e.conftest import Team, eventually, flow, new_team, team
 from faults.between import Between
 
 __all__ = ["new_team", "team"]  # fixtures: namespaces of ``installed``
@@ -91,6 +91,13 @@ class Patient:
         """Policies that it asked to be written more often than any fault is a reason for, by their paths."""
         asked = Counter(asked.path for asked in self.proxy.writes() if "/networkpolicies/" in asked.path)
         return {path: count for path, count in asked.items() if count > MOST_WRITES}
+
+
+def connect_at_rest(patient: Patient, team: Team) -> None:
+    """One flow, whose policies only watches look after from now on."""
+    team.connect("shop", flow("frontend", "api", 8080))
+    team.wait_ready()
+    patient.wait_until_no_sweep_is_near()
 
 
 @pytest.fixture

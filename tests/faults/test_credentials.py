@@ -15,7 +15,7 @@ from cluster.faults import FaultProxy
 from cluster.operator import NAMESPACE, SERVICE_ACCOUNT
 from cluster.pki import Authority
 from e2e.conftest import Team, eventually, flow
-from faults.conftest import Patient
+from faults.conftest import Patient, connect_at_rest
 
 
 @dataclass
@@ -94,10 +94,8 @@ def test_another_ca_takes_the_place_of_the_one_before(
     trusted = tmp_path / "trusted.crt"
     trusted.write_text(team.plane.ca_file.read_text())
     patient = new_patient(by=lambda path: trusting(trusted, proxy.kubeconfig(path)))
-    team.connect("shop", flow("frontend", "api", 8080))
-    team.wait_ready()
+    connect_at_rest(patient, team)
     stood = team.policies()
-    patient.wait_until_no_sweep_is_near()
 
     renewed = Authority(tmp_path)
     proxy.show(renewed.issue("kube-apiserver", addresses=("127.0.0.1",)))

@@ -16,7 +16,7 @@ from cluster import faults
 from cluster.faults import Act, FaultProxy, Rule
 from e2e.conftest import Team, appconn, eventually, flow
 from e2e.test_deletion import GC_SECONDS
-from faults.conftest import LAST_SWEEP, Patient
+from faults.conftest import LAST_SWEEP, Patient, connect_at_rest
 
 # One of each kind that the operator watches, and kopf's own of CRDs.
 WATCHES = 7
@@ -43,13 +43,6 @@ def release(patient: Patient, rule: Rule) -> None:
     gone = patient.proxy.rule(faults.answered(faults.error_event(410)), "watch", times=WATCHES)
     patient.proxy.cut("watch")
     eventually(lambda: gone.hits == WATCHES)
-
-
-def connect_at_rest(patient: Patient, team: Team) -> None:
-    """One flow, whose policies only watches look after from now on."""
-    team.connect("shop", flow("frontend", "api", 8080))
-    team.wait_ready()
-    patient.wait_until_no_sweep_is_near()
 
 
 def test_what_happened_while_watches_were_interrupted_is_found_by_listing_anew(patient: Patient, team: Team) -> None:

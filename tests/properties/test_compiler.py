@@ -15,17 +15,11 @@ from hypothesis import strategies as st
 
 from appconnectivity.core import api
 from appconnectivity.core.compile import Compiled
-from appconnectivity.core.facts import ServicePort
 from appconnectivity.core.findings import FlowState
 from appconnectivity.core.plan import plan
-from appconnectivity.core.selectors import Selector
-from builders import NOW, compile_, endpoints, facts, flow, foreign, obj, observed, peer, service
-from strategies import flows, headers, lists_of_flows
+from builders import NOW, compile_, facts, flow, foreign, obj, observed, peer
+from strategies import DB, EXT, GRANT, THERE, flows, headers, lists_of_flows
 
-DB = service("db", ServicePort("sql", "TCP", 5432, "sql"), endpoints=(endpoints("10.0.0.5", sql=5433),))
-EXT = service("ext", ServicePort("http", "TCP", 80, 80), selector=None, endpoints=(endpoints("192.0.2.1", http=8080),))
-THERE = service("db", ServicePort("http", "TCP", 80, 8080), namespace="data", selector=Selector.of_labels({"app": "b"}))
-GRANT = obj(flow({"namespace": "shop"}, {"podSelector": {}}, "*"), name="all", namespace="data")
 FACTS = facts(
     DB,
     EXT,

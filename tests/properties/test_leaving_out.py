@@ -13,20 +13,15 @@ from hypothesis import strategies as st
 
 from appconnectivity.core import api, status
 from appconnectivity.core.compile import Compiled
-from appconnectivity.core.facts import Facts, ServicePort
+from appconnectivity.core.facts import Facts
 from appconnectivity.core.plan import Action, Plan, Step, plan
 from appconnectivity.core.policy import is_ours
-from appconnectivity.core.selectors import Selector
 from appconnectivity.core.settled import NONE_SETTLED, Settled
 from appconnectivity.core.status import Outcome
 from builders import NOW, compile_, endpoints, facts, flow, foreign, live, obj, peer, service
-from strategies import headers, lists_of_flows
+from strategies import DB, EXT, GRANT, THERE, headers, lists_of_flows
 
-DB = service("db", ServicePort("sql", "TCP", 5432, "sql"), endpoints=(endpoints("10.0.0.5", sql=5433),))
 BY_HAND = service("db", selector=None, endpoints=(endpoints("10.0.0.5", sql=5432),))
-EXT = service("ext", ServicePort("http", "TCP", 80, 80), selector=None, endpoints=(endpoints("192.0.2.1", http=8080),))
-THERE = service("db", ServicePort("http", "TCP", 80, 8080), namespace="data", selector=Selector.of_labels({"app": "b"}))
-GRANT = obj(flow({"namespace": "shop"}, {"podSelector": {}}, "*"), name="all", namespace="data")
 LABELS = {api.NAMESPACE_NAME_LABEL: "shop", "team": "red"}
 AGREED = facts(DB, EXT, THERE, labels=LABELS, peers={"data": peer(GRANT, name="data", team="red")})
 REFUSED = facts(DB, EXT, THERE, labels=LABELS, peers={"data": peer(name="data", team="blue")})

@@ -15,8 +15,9 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from kubernetes.aio import client as official
 
-from appconnectivity.cluster import authorities, errors
+from appconnectivity.cluster import errors
 from appconnectivity.cluster.answers import Retryable, failure, parsed
+from appconnectivity.cluster.authorities import renewing
 from appconnectivity.cluster.configuration import one_line
 from appconnectivity.cluster.kinds import Kind
 from appconnectivity.cluster.store import Store, version_of
@@ -91,14 +92,15 @@ class Client:
         in_flight: int = 32,
     ) -> None:
         self._configuration = copy.copy(configuration)
-        self._configuration.client_session_kwargs = {
-            **configuration.client_session_kwargs,
-            "middlewares": (self._gated,),
-        }
         try:
             self._api = official.ApiClient(self._configuration)
         except OSError as error:
             raise errors.Unavailable(f"the certificates of the kubeconfig can't be used: {error}") from error
+        trusting = renewing(self._api.rest_client.ssl_context, configuration.ssl_ca_cert)
+        self._configuration.client_session_kwargs = {  # read with the first request
+            **configuration.client_session_kwargs,
+            "middlewares": (self._gated, trusting),
+        }
         self._observer = observer
         self._may_write = may_write
         self._agent = agent
@@ -278,8 +280,6 @@ class Client:
             )
             status, text = answer.status, await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if isinstance(error, aiohttp.ClientConnectorCertificateError):
-                authorities.read_again(self._api.rest_client.ssl_context, self._configuration.ssl_ca_cert)
             raise Retryable(f"{type(error).__name__} {error}".strip()) from error
         finally:
             self._observer(verb, kind.plural, status)
